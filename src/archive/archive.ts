@@ -1,0 +1,81 @@
+import type { RawResponse } from '../model/http.ts'
+import type { Slice } from '../model/slice.ts'
+import type { EpochMs } from '../model/time.ts'
+
+/** Where a slice's answers lie: `<venue>/<directory>/raw/<symbol>/<timeframe>/responses/<slice id>.json`. */
+export interface ArchiveFolder {
+  readonly venue: string
+  /** The endpoint's folder: `klines`. */
+  readonly directory: string
+  readonly symbol: string
+  readonly timeframe: string
+}
+
+/** What is known of an answer beside its bytes. */
+export interface AnswerMeta {
+  readonly url: string
+  /** The composite key of the slice. */
+  readonly sliceKey: string
+  /** Local clock, epoch ms, when the body was whole. */
+  readonly fetchedAtMs: EpochMs
+  readonly requestedAtMs: EpochMs
+  readonly httpStatus: number
+  /** The venue's clock at that moment, epoch ms: decides, for ever after, which bars were final. */
+  readonly venueTimeMs: EpochMs
+}
+
+/** An answer, kept for good. */
+export interface ArchivedResponse {
+  readonly sliceId: string
+  readonly meta: AnswerMeta
+  /** Exactly the bytes the venue sent. */
+  readonly body: Uint8Array
+  /** Of `body`, hexadecimal. */
+  readonly sha256: string
+  /** 0 is the current answer; 1 the oldest that was superseded, 2 the next … */
+  readonly version: number
+}
+
+export interface ArchivedFile {
+  readonly sliceId: string
+  readonly version: number
+  /** Bytes on disk. */
+  readonly bytes: number
+}
+
+/**
+ * Write-once raw answers. A newer answer to the same slice becomes version 0; the older one is kept under the next
+ * free number, so that a restatement has evidence. An answer whose body equals the current one adds no version but
+ * updates the current meta.
+ */
+export interface Archive {
+  /**
+   * Keeps an answer. When this resolves the bytes survive a power cut: written under a temporary name, synced, renamed,
+   * the directory synced. Repeating a put that was interrupted at any step is harmless.
+   *
+   * @throws EverybarError `archive.disk-full`, `archive.not-writable` (abort).
+   */
+  put(
+    folder: ArchiveFolder,
+    slice: Slice,
+    response: RawResponse,
+    venueTimeMs: EpochMs,
+  ): Promise<Omit<ArchivedResponse, 'body'>>
+
+  /**
+   * Reads an answer back, checked against the hash it was stored with.
+   *
+   * @returns `undefined` when there is none.
+   * @throws EverybarError `archive.corrupt` (quarantine) when the file was cut, changed or is not ours.
+   */
+  get(folder: ArchiveFolder, sliceId: string, version?: number): Promise<ArchivedResponse | undefined>
+
+  /** Every answer kept in a folder, in no order; nothing for a folder that is not there. */
+  list(folder: ArchiveFolder): AsyncIterable<ArchivedFile>
+
+  /** Every folder that holds answers. */
+  folders(): AsyncIterable<ArchiveFolder>
+
+  /** Where an answer lies, for messages and manifests, relative to the root: `responses/<id>.json` at the end. */
+  pathOf(folder: ArchiveFolder, sliceId: string, version?: number): string
+}

@@ -1,0 +1,124 @@
+import type { Finding } from '../model/finding.ts'
+import type { RangeSet } from '../model/range-set.ts'
+import type { EpochMs, TimeRange } from '../model/time.ts'
+
+/**
+ * - `pending`: known, not answered (an interrupted fetch is simply still pending);
+ * - `ok`: answered after its window had closed, every row usable;
+ * - `partial`: answered, but the window reaches past the venue's present; asked again later;
+ * - `empty`: the venue answered, with no bar, after the window had closed;
+ * - `failed`: no usable answer came; asked again by the next run;
+ * - `quarantined`: answered, the bytes are safe, and all or some rows cannot be used; asked again by the next run.
+ */
+export type SliceStatus = 'pending' | 'ok' | 'partial' | 'empty' | 'failed' | 'quarantined'
+
+/** A series at one endpoint: what slices belong to. */
+export interface LedgerSeries {
+  /** `seriesId`: `binance:spot:BTCUSDT:1m`. */
+  readonly seriesId: string
+  /** `EndpointSpec.id`: `binance.klines`. */
+  readonly endpoint: string
+}
+
+/** What is known of one slice. */
+export interface SliceRecord {
+  readonly sliceId: string
+  readonly key: string
+  readonly range: TimeRange
+  readonly limit: number
+  readonly status: SliceStatus
+  readonly httpStatus: number | null
+  /** Rows in the answer. */
+  readonly items: number
+  readonly firstMs: EpochMs | null
+  readonly lastMs: EpochMs | null
+  readonly requestedAtMs: EpochMs | null
+  readonly completedAtMs: EpochMs | null
+  /** Why the status is `failed` or `quarantined`, with its code; no secrets. */
+  readonly error: string | null
+  /** Of the archived body; `null` when there is none. */
+  readonly sha256: string | null
+  /** The venue's clock when it answered; bars closed before it (less the settle time) were final. */
+  readonly venueTimeMs: EpochMs | null
+  /** What was found in the answer, worst first, a bounded number. */
+  readonly findings: readonly Finding[]
+}
+
+/** What a store has of a slice. */
+export interface StoreFacet {
+  readonly sliceId: string
+  /** Of the answer whose bars it committed. A slice whose record has another hash is behind. */
+  readonly sha256: string
+  readonly rows: number
+}
+
+export interface RunRecord {
+  readonly runId: string
+  readonly command: string
+  readonly startedAtMs: EpochMs
+  /** `null` while it runs, and for ever if it was killed. */
+  readonly endedAtMs: EpochMs | null
+  readonly exitCode: number | null
+  /** Counts and figures of the run, JSON. */
+  readonly report: Readonly<Record<string, unknown>>
+}
+
+/**
+ * Status of every slice, and of every slice in every store. Written last, after the deed is durable. One process
+ * writes at a time (the root's lock sees to it); others may read.
+ *
+ * All times epoch ms. Every method may throw EverybarError `ledger.newer-version` (abort: upgrade everybar),
+ * `ledger.corrupt` (abort: `everybar rebuild --ledger`) or `ledger.not-writable` (abort).
+ */
+export interface Ledger extends AsyncDisposable {
+  /** Replaces the records by slice id, all or none, durable when it resolves. */
+  record(series: LedgerSeries, records: readonly SliceRecord[]): Promise<void>
+
+  /** Notes what a store has committed, all or none, durable when it resolves. */
+  recordStored(series: LedgerSeries, store: string, facets: readonly StoreFacet[]): Promise<void>
+
+  /** Forgets slices (their files are gone): they are simply not known any more. */
+  forget(series: LedgerSeries, sliceIds: readonly string[]): Promise<void>
+
+  /** The record of one slice. */
+  get(series: LedgerSeries, sliceId: string): Promise<SliceRecord | undefined>
+
+  /** Records whose range overlaps `range` (all, without one), ascending, streamed: memory does not grow with them. */
+  slices(series: LedgerSeries, range?: TimeRange): AsyncIterable<SliceRecord>
+
+  /**
+   * Where slices need no request: status `ok` or `empty`. Cost grows with the slices of this series in `range` only,
+   * under a microsecond each.
+   */
+  covered(series: LedgerSeries, range: TimeRange): Promise<RangeSet>
+
+  /**
+   * Slices with an archived answer that `store` has not committed in its current version, ascending: archived − stored.
+   * `failed` slices have no answer and are not among them.
+   */
+  unstored(series: LedgerSeries, store: string, range?: TimeRange): AsyncIterable<SliceRecord>
+
+  /** What `store` has committed, by slice. */
+  stored(series: LedgerSeries, store: string): AsyncIterable<StoreFacet>
+
+  /** Takes a store's facets back, so that everything is replayed into it. */
+  forgetStore(series: LedgerSeries, store: string): Promise<void>
+
+  /** Every series there is anything of, sorted by id. */
+  series(): Promise<readonly LedgerSeries[]>
+
+  /** Counts by status. */
+  counts(series: LedgerSeries): Promise<Readonly<Record<SliceStatus, number>>>
+
+  /** Adds to the ranges people asked for. */
+  want(series: LedgerSeries, range: TimeRange): Promise<void>
+  wanted(series: LedgerSeries): Promise<RangeSet>
+
+  /** A fact with its evidence, JSON: the first bar, a delisting, a learned page cap. Replaces an older one. */
+  putFact(series: LedgerSeries, name: string, fact: Readonly<Record<string, unknown>>): Promise<void>
+  getFact(series: LedgerSeries, name: string): Promise<Readonly<Record<string, unknown>> | undefined>
+
+  putRun(run: RunRecord): Promise<void>
+  /** Latest first. */
+  runs(limit?: number): Promise<readonly RunRecord[]>
+}

@@ -1,0 +1,108 @@
+import type { ChunkHint, ChunkPolicy, WeightPolicy } from '../chunking/definitions.ts'
+import type { BarBatch } from '../model/bar.ts'
+import type { Finding } from '../model/finding.ts'
+import type { HttpRequest, RawResponse } from '../model/http.ts'
+import type { Series } from '../model/series.ts'
+import type { Slice } from '../model/slice.ts'
+import type { EpochMs, TimeRange } from '../model/time.ts'
+
+/** One rate limit of a venue: `capacity` weight in every window of `windowMs`, per egress address. */
+export interface RateLimit {
+  readonly bucket: string
+  readonly capacity: number
+  readonly windowMs: number
+}
+
+/** What one endpoint can do, as data. The planner, the fetcher and the contract suite read it; none knows a venue. */
+export interface EndpointSpec {
+  /** `binance.klines`: venue, dot, endpoint. */
+  readonly id: string
+  readonly venue: string
+  /** The venue's markets it serves: `['spot']`. */
+  readonly markets: readonly string[]
+  /** Folder name under `<root>/<venue>/`: `klines`. */
+  readonly directory: string
+  readonly timeframes: readonly string[]
+  readonly chunkPolicy: ChunkPolicy | ((request: { readonly timeframe: string }) => ChunkPolicy)
+  readonly chunkHint: ChunkHint
+  readonly weightPolicy: WeightPolicy
+  /** Whether a bar that opens exactly at the start or end parameter is in the answer. */
+  readonly bounds: { readonly start: 'inclusive' | 'exclusive'; readonly end: 'inclusive' | 'exclusive' }
+  readonly order: 'ascending' | 'descending'
+  /** Bars without a trade: sent as zero-volume rows, or left out. */
+  readonly quietBars: 'emitted' | 'omitted'
+  /** How long after its close a bar may still change, by the venue's clock. */
+  readonly settleMs: number
+  /** The bucket requests are charged to, and its limits until the venue has told its own. */
+  readonly bucket: string
+  readonly limits: readonly RateLimit[]
+  /** For endpoints that cap a request by days: slices are that many calendar days, `offsetMs` ahead of UTC. */
+  readonly sliceDays?: (timeframe: string) => { readonly count: number; readonly offsetMs: number }
+  /** For each claim above, what proves it: a page of the venue's documentation or a fixture. */
+  readonly evidence: Readonly<Record<string, string>>
+}
+
+/** What is asked in one request: bars of `series` that open in `range`, `limit` at most. */
+export interface BarWindow {
+  readonly series: Series
+  readonly range: TimeRange
+  readonly limit: number
+}
+
+/** A page as the venue sent it: rows in answer order, neither sorted nor deduplicated nor checked for sense. */
+export interface DecodedPage {
+  /** Columns of the rows that could be read. `openTimeMs` may be in any order here. */
+  readonly rows: BarBatch
+  /** Rows that could not be read, one finding each; they are not in `rows`. */
+  readonly badRows: readonly Finding[]
+}
+
+/** What a venue says of itself and its clock. */
+export interface VenueInfo {
+  readonly venueTimeMs: EpochMs
+  /** Empty where the venue does not say. */
+  readonly limits: readonly RateLimit[]
+}
+
+/**
+ * An endpoint's spec and its pure functions. No I/O, no clock, no waiting, no retry: the same input gives the same
+ * output, always. Adding one: `docs/adding-a-source.md`.
+ */
+export interface Source {
+  readonly spec: EndpointSpec
+
+  /**
+   * The request for a window. A window wider than the endpoint serves in one answer is a bug and throws
+   * `source.window-too-wide` (abort).
+   */
+  readonly request: (window: BarWindow) => HttpRequest
+
+  /**
+   * Refuses what is not an answer: any status but 2xx, HTML, an empty or truncated body, `null`, an error object.
+   * Called before anything is archived, on every answer; gives nothing when the body has the endpoint's shape.
+   *
+   * @throws EverybarError `retry` for what may pass (5xx, 429, 418, HTML with status 200, broken JSON), `abort` for
+   *   what will not (unknown symbol, bad interval).
+   */
+  readonly check: (response: Pick<RawResponse, 'status' | 'headers' | 'body' | 'url'>) => void
+
+  /**
+   * Reads a checked body strictly: text that is no number, `null`, NaN and missing columns become `badRows`.
+   *
+   * @throws EverybarError `source.unreadable` (quarantine) when the body as a whole cannot be read.
+   */
+  readonly decode: (body: Uint8Array, window: Slice | BarWindow) => DecodedPage
+
+  /** How to find the first bar the venue has of a series; absent where it cannot be asked. */
+  readonly firstBar?: {
+    readonly request: (series: Series) => HttpRequest
+    /** Open time of the first bar; `undefined` when the venue answered that it has none. */
+    readonly decode: (body: Uint8Array, series: Series) => EpochMs | undefined
+  }
+
+  /** One cheap request for the venue's clock and limits; absent where there is none (the `Date` header serves then). */
+  readonly venueInfo?: {
+    readonly request: (series: Series) => HttpRequest
+    readonly decode: (body: Uint8Array, series: Series) => VenueInfo
+  }
+}

@@ -1,0 +1,65 @@
+import type { BarBatch } from '../model/bar.ts'
+import type { Series } from '../model/series.ts'
+import type { EpochMs, TimeRange } from '../model/time.ts'
+
+/** What a store is like, as data the pipeline reads. */
+export interface StoreTraits {
+  /** The kind: `parquet`, `postgres`, `bigquery`, `memory`. */
+  readonly kind: string
+  /** Bars a commit should hold for good speed; any number is correct. */
+  readonly rowsPerCommit: number
+  /** Whether small commits should rather be collected up to a month boundary (a month is rewritten whole). */
+  readonly rewritesMonths: boolean
+}
+
+/** What a commit changed. `inserted + revised + unchanged` is the length of the batch. */
+export interface CommitResult {
+  readonly inserted: number
+  /** Bars that were there with other values and have the new ones now. */
+  readonly revised: number
+  readonly unchanged: number
+  /** Open times of the revised bars, ascending, the first hundred. */
+  readonly revisedAtMs: readonly EpochMs[]
+}
+
+export interface StoredExtent {
+  readonly rows: number
+  readonly firstMs: EpochMs
+  readonly lastMs: EpochMs
+}
+
+/**
+ * Where final bars are kept. A projection of the archive: it can always be made again. Equal rows change nothing;
+ * a repeat is harmless.
+ */
+export interface Store extends AsyncDisposable {
+  readonly traits: StoreTraits
+  /** The name it has in the configuration and in the ledger. */
+  readonly name: string
+
+  /**
+   * Adds or replaces by (series, open time), all or none of each calendar month at least. Durable when it resolves.
+   * An empty batch does nothing.
+   *
+   * @throws EverybarError `store.disk-full`, `store.not-writable`, `store.schema` (abort), `store.unreachable` (retry),
+   *   `store.corrupt` (abort: what is there already cannot be read; rebuild it).
+   */
+  commit(series: Series, batch: BarBatch, signal?: AbortSignal): Promise<CommitResult>
+
+  /**
+   * Makes the store hold exactly `batch` in `range`: bars there that are not in the batch are removed. Used by repair
+   * and rebuild; does not read what it replaces, so damage there is no obstacle.
+   */
+  replace(series: Series, range: TimeRange, batch: BarBatch, signal?: AbortSignal): Promise<CommitResult>
+
+  /**
+   * Bars of `series` that open in `range`, ascending, in runs of a bounded size (at most a month each). A series never
+   * written reads as nothing; gaps are left as gaps. Sees every commit that resolved before the call.
+   *
+   * @throws EverybarError `store.corrupt` (abort) naming the file.
+   */
+  scan(series: Series, range: TimeRange, signal?: AbortSignal): AsyncIterable<BarBatch>
+
+  /** First, last and number of bars; `undefined` for a series never written. */
+  extent(series: Series): Promise<StoredExtent | undefined>
+}
