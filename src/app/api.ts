@@ -1,0 +1,157 @@
+import type { Finding } from '../model/finding.ts'
+import type { Series } from '../model/series.ts'
+import type { EpochMs, TimeRange } from '../model/time.ts'
+
+/** A time as a person names it; made absolute by the venue's clock and the series' first bar. */
+export type When =
+  | { readonly kind: 'at'; readonly ms: EpochMs }
+  /** `-30d`: so long before the venue's now; `now` is 0. */
+  | { readonly kind: 'ago'; readonly ms: number }
+  /** The first bar the venue has. */
+  | { readonly kind: 'listing' }
+
+/** Which series, and which part of each. Without `from`: what was asked for before, else `listing`; without `to`: now. */
+export interface Selection {
+  readonly series: readonly Series[]
+  readonly from?: When
+  readonly to?: When
+}
+
+/** Why an expected bar is not stored: exactly one class each. */
+export type GapClass =
+  | 'before_listing'
+  | 'after_delisting'
+  | 'closed_session'
+  | 'venue_outage'
+  | 'no_trade'
+  | 'source_absent'
+  | 'not_yet_final'
+  | 'never_fetched'
+  | 'fetch_failed'
+  | 'quarantined'
+
+/** A run of missing bars of one class. */
+export interface Gap {
+  readonly series: string
+  readonly class: GapClass
+  /** From the first missing open time to the one after the last. */
+  readonly range: TimeRange
+  readonly bars: number
+  /** What shows it, in a few words. */
+  readonly evidence: string
+}
+
+export interface Problem {
+  readonly code: string
+  readonly message: string
+  readonly hint: string
+  readonly path?: string
+}
+
+export interface SeriesPlan {
+  readonly series: string
+  readonly endpoint: string
+  readonly range: TimeRange
+  /** Slices the range needs, and how many of them need a request. */
+  readonly slices: number
+  readonly toFetch: number
+  /** Archived but not in every store: settled again without the network. */
+  readonly toReplay: number
+  readonly requests: number
+  readonly weight: number
+}
+
+export interface PlanReport {
+  readonly series: readonly SeriesPlan[]
+  readonly requests: number
+  readonly weight: number
+  /** From the venue's rate budget alone: it cannot be faster. */
+  readonly etaMs: number
+  readonly archiveBytes: number
+  readonly problems: readonly Problem[]
+}
+
+export interface SeriesReport {
+  readonly series: string
+  readonly range: TimeRange
+  readonly slices: {
+    readonly planned: number
+    readonly fetched: number
+    readonly replayed: number
+    readonly failed: number
+    readonly quarantined: number
+    readonly partial: number
+  }
+  readonly bars: { readonly inserted: number; readonly revised: number; readonly unchanged: number }
+  /** Missing bars by class, classes without any left out. */
+  readonly missing: { readonly [name in GapClass]?: number }
+  readonly findings: { readonly [name in Finding['kind']]?: number }
+  readonly complete: boolean
+  readonly problems: readonly Problem[]
+}
+
+export interface SyncReport {
+  readonly runId: string
+  readonly series: readonly SeriesReport[]
+  readonly requests: number
+  readonly weight: number
+  readonly retries: number
+  readonly durationMs: number
+  /** Nothing asked for is never fetched, failed, quarantined or not yet final. */
+  readonly complete: boolean
+  readonly interrupted: boolean
+}
+
+export interface SeriesStatus {
+  readonly series: string
+  readonly endpoint: string
+  readonly firstMs: EpochMs | null
+  readonly lastMs: EpochMs | null
+  readonly bars: number
+  /** What was asked for so far. */
+  readonly wanted: readonly TimeRange[]
+  readonly slices: Readonly<Record<string, number>>
+  readonly missing: { readonly [name in GapClass]?: number }
+  /** Expected bars that are stored or whose absence is settled, 0 to 1. */
+  readonly coverage: number
+  readonly complete: boolean
+  /** Slices each store is behind the archive. */
+  readonly behind: Readonly<Record<string, number>>
+}
+
+/** One thing `verify` found wrong, and where. */
+export interface Fault {
+  readonly kind: string
+  readonly series?: string
+  readonly path?: string
+  readonly openTimeMs?: EpochMs
+  readonly detail: string
+  readonly hint: string
+}
+
+export interface VerifyReport {
+  readonly series: readonly {
+    readonly series: string
+    readonly range: TimeRange
+    readonly expected: number
+    readonly present: number
+    readonly missing: { readonly [name in GapClass]?: number }
+    readonly complete: boolean
+  }[]
+  /** Corruption: exit 4. */
+  readonly faults: readonly Fault[]
+  readonly complete: boolean
+  readonly slicesChecked: number
+  readonly filesChecked: number
+  readonly barsChecked: number
+}
+
+/** Progress a person may watch; sent as events named `progress`. */
+export interface Progress {
+  readonly phase: 'fetch' | 'settle' | 'verify'
+  readonly done: number
+  readonly total: number
+  readonly bars: number
+  readonly weightUsed: number
+  readonly weightCapacity: number
+}
