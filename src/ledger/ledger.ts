@@ -40,7 +40,10 @@ export interface SliceRecord {
   readonly sha256: string | null
   /** The venue's clock when it answered; bars closed before it (less the settle time) were final. */
   readonly venueTimeMs: EpochMs | null
-  /** What was found in the answer, worst first, a bounded number. */
+  /**
+   * What was found in the answer, worst first. Runs of missing bars (`missing`) and of unusable ones (`unreadable`) are
+   * all there; other kinds in a bounded number.
+   */
   readonly findings: readonly Finding[]
 }
 
@@ -91,6 +94,12 @@ export interface Ledger extends AsyncDisposable {
    * under a microsecond each.
    */
   covered(series: LedgerSeries, range: TimeRange): Promise<RangeSet>
+
+  /**
+   * The records that overlap `range` and say more than "answered, nothing missing": any status but `ok`, and `ok` ones
+   * with findings. Ascending, streamed; the cost grows with what is found, not with the slices of the range.
+   */
+  notable(series: LedgerSeries, range: TimeRange): AsyncIterable<SliceRecord>
 
   /**
    * Slices with an archived answer that `store` has not committed in its current version, ascending: archived − stored.

@@ -16,7 +16,7 @@ export type FindingKind =
   | 'not-closed' // rejected for now: the bar was still forming
   | 'short-bar' // the venue closed the bar early; stored as it came
   | 'empty-answer' // the venue answered, with nothing
-  | 'unreadable' // the whole answer could not be read
+  | 'unreadable' // bars the answer held, or may have held, that could not be used; without a time: all of it
   | 'revised' // a final bar came back with other values
   | 'missing' // an expected bar the answer did not hold
 

@@ -80,3 +80,16 @@ export function* sliceRanges(grid: SliceGrid, range: TimeRange): Generator<TimeR
 
 export const describeSlice = (s: Slice): string =>
   `${seriesId(s.series)} ${iso(s.range.startMs)} … ${iso(s.range.endMs)}`
+
+/** What a composite key says; `undefined` for text no key has. The symbol may itself hold colons. */
+export function parseCompositeKey(
+  key: string,
+): { symbol: string; timeframe: string; range: TimeRange; limit: number } | undefined {
+  const match = /^(.+):([1-9]\d*[smhdwM]):(\d+)-(\d+):(\d+)$/.exec(key)
+  if (!match) return undefined
+  const [, symbol, timeframe, first, last, limit] = match
+  const range = { startMs: Number(first), endMs: Number(last) + 1 }
+  return range.startMs < range.endMs
+    ? { symbol: symbol!, timeframe: timeframe!, range, limit: Number(limit) }
+    : undefined
+}
