@@ -1,20 +1,17 @@
 import type { Finding } from '../model/finding.ts'
 import type { Series } from '../model/series.ts'
 import type { EpochMs, TimeRange } from '../model/time.ts'
+import type { When } from '../model/when.ts'
 
-/** A time as a person names it; made absolute by the venue's clock and the series' first bar. */
-export type When =
-  | { readonly kind: 'at'; readonly ms: EpochMs }
-  /** `-30d`: so long before the venue's now; `now` is 0. */
-  | { readonly kind: 'ago'; readonly ms: number }
-  /** The first bar the venue has. */
-  | { readonly kind: 'listing' }
+export type { When } from '../model/when.ts'
 
 /** Which series, and which part of each. Without `from`: what was asked for before, else `listing`; without `to`: now. */
 export interface Selection {
   readonly series: readonly Series[]
   readonly from?: When
   readonly to?: When
+  /** By `seriesId`: a series' own ends, from the configuration. Where present, they win over `from` and `to`. */
+  readonly perSeries?: ReadonlyMap<string, { readonly from?: When; readonly to?: When }>
 }
 
 /** Why an expected bar is not stored: exactly one class each. */

@@ -1,0 +1,131 @@
+import { z } from 'zod'
+import { readWhen, whenHint } from '../model/when.ts'
+
+/** Fields that hold secrets carry JSON Schema's `writeOnly`; `redactConfig` never prints them. */
+export const secret = { writeOnly: true } as const
+
+const httpUrl = z
+  .string()
+  .refine(isPlainHttpUrl, {
+    error: 'not an http:// or https:// address without user name, password, query and fragment',
+  })
+  .transform((url) => url.replace(/\/+$/, ''))
+
+/** An origin with an optional path, and nothing that could carry a credential. */
+function isPlainHttpUrl(text: string): boolean {
+  if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) return false
+  const url = new URL(text)
+  return (
+    url.hostname !== '' &&
+    `${url.username}${url.password}${url.search}${url.hash}` === '' &&
+    !/[?#@]/.test(text)
+  )
+}
+
+const when = z.string().refine((text) => readWhen(text) !== undefined, { error: `not a time. ${whenHint}` })
+
+const milliseconds = (max: number) => z.int().min(1).max(max)
+
+const word = z.string().regex(/^[a-z0-9][a-z0-9-]*$/, { error: 'lower-case letters, digits and - only' })
+const text = z.string().min(1)
+const oneOrMore = z.union([text, z.array(text).min(1)])
+
+const seriesObject = z.strictObject({
+  venue: word.describe('The venue: binance.'),
+  market: word.describe('The part of the venue that lists it: spot, um.'),
+  symbol: oneOrMore.describe('The symbol in the venue’s own spelling, or a list; * and ? match any symbol.'),
+  timeframe: oneOrMore.describe('Bar width, or a list: 1m, 1h, 1d, 1w, 1M.'),
+  price: z.enum(['trade', 'mark', 'index']).default('trade').describe('Which price the bars are of.'),
+  from: when.optional().describe('First instant wanted: 2017-08, -30d, listing.'),
+  to: when.optional().describe('First instant not wanted: 2024, now.'),
+})
+
+export const seriesEntry = z.union([
+  text.describe('venue:market:symbol:timeframe, for instance binance:spot:BTCUSDT:1m.'),
+  seriesObject,
+])
+
+const archive = z.strictObject({
+  compression: z
+    .enum(['none', 'zstd'])
+    .default('none')
+    .describe('How answers are kept on disk. zstd saves about four fifths of the space.'),
+})
+
+const limits = z.strictObject({
+  share: z
+    .number()
+    .gt(0)
+    .lte(1)
+    .default(1)
+    .describe(
+      'Part of the venue’s rate limit to use. Less than 1 leaves room for other programs on this address.',
+    ),
+})
+
+const binance = z.strictObject({
+  base_url: httpUrl.default('https://api.binance.com').describe('Spot REST address.'),
+  futures_base_url: httpUrl.default('https://fapi.binance.com').describe('USD-M futures REST address.'),
+  limits: limits.prefault({}),
+})
+
+const fetch = z.strictObject({
+  concurrency: z.int().min(1).max(256).default(16).describe('Requests in flight at most, per venue.'),
+  attempts: z.int().min(1).max(100).default(6).describe('Tries of one request, the first included.'),
+  backoff_base_ms: milliseconds(60_000)
+    .default(500)
+    .describe('Wait before the second try; doubles each time.'),
+  backoff_max_ms: milliseconds(3_600_000).default(30_000).describe('Longest wait between two tries.'),
+  ban_wait_max_ms: z
+    .int()
+    .min(0)
+    .max(86_400_000)
+    .default(300_000)
+    .describe('A ban or Retry-After longer than this ends the run with exit code 5.'),
+  connect_timeout_ms: milliseconds(600_000).default(10_000),
+  headers_timeout_ms: milliseconds(600_000).default(30_000),
+  body_timeout_ms: milliseconds(600_000).default(30_000),
+  body_bytes_max: z.int().min(1024).max(1_073_741_824).default(67_108_864).describe('Largest answer read.'),
+})
+
+const settle = z.strictObject({
+  batch_slices: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(64)
+    .describe('Archived slices settled into the stores together; more is faster and uses more memory.'),
+})
+
+const stores = z.strictObject({
+  parquet: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+    })
+    .prefault({})
+    .describe('The lake under <root>/lake: one Parquet file per series and month.'),
+})
+
+/** The whole configuration. Unknown keys are refused everywhere. */
+export const configSchema = z.strictObject({
+  root: text
+    .default('~/everybar_data')
+    .describe('Folder of everything everybar keeps. ~ is your home; relative to this file.'),
+  archive: archive.prefault({}).describe('Raw answers, kept for good.'),
+  ledger: z
+    .enum(['sqlite', 'manifest'])
+    .default('sqlite')
+    .describe('What keeps the status of every slice: one database, or one manifest.json per series.'),
+  sources: z
+    .strictObject({ binance: binance.prefault({}) })
+    .prefault({})
+    .describe('Venues and how to reach them.'),
+  series: z.array(seriesEntry).default([]).describe('Series to keep when a command names none.'),
+  stores: stores.prefault({}).describe('Where bars are written.'),
+  fetch: fetch.prefault({}).describe('Requests, waits and limits of size.'),
+  settle: settle.prefault({}).describe('Writing archived answers into the stores.'),
+})
+
+/** What every command runs with: checked, whole, defaults filled in, never changed. */
+export type Config = z.output<typeof configSchema>
+export type SeriesEntry = z.output<typeof seriesEntry>
