@@ -5,6 +5,8 @@ export interface BucketLimit {
   readonly bucket: string
   readonly capacity: number
   readonly windowMs: number
+  /** What the venue adds up: the weights of requests, or their number. Weights unless said. */
+  readonly counts?: 'weight' | 'requests'
 }
 
 export interface FetchOptions {

@@ -11,6 +11,8 @@ export interface RateLimit {
   readonly bucket: string
   readonly capacity: number
   readonly windowMs: number
+  /** What the venue adds up: the weights of requests, or their number. Weights unless said. */
+  readonly counts?: 'weight' | 'requests'
 }
 
 /** What one endpoint can do, as data. The planner, the fetcher and the contract suite read it; none knows a venue. */

@@ -1,0 +1,89 @@
+import { weightOf } from '../../chunking/definitions.ts'
+import { EverybarError } from '../../model/errors.ts'
+import type { HttpRequest } from '../../model/http.ts'
+import { type Series, seriesId } from '../../model/series.ts'
+import { countOpens, fixedWidthMs, isCalendarTimeframe } from '../../model/timeframe.ts'
+import { unreadable } from '../answer.ts'
+import type { BarWindow, EndpointSpec, Source } from '../source.ts'
+import { readKlineRows } from './rows.ts'
+import { checkBinance, getRequest, readVenueInfo } from './venue.ts'
+
+/** What differs between the venue's kline endpoints besides the spec. */
+export interface KlineEndpoint {
+  readonly spec: EndpointSpec
+  readonly baseUrl: string
+  /** `/api/v3/klines` */
+  readonly path: string
+  readonly maxPoints: number
+  readonly info: { readonly path: string; readonly weight: number; readonly bySymbol: boolean }
+}
+
+/** A kline endpoint as a source: the spec, and the functions all of them share. */
+export function klineSource({ spec, baseUrl, path, maxPoints, info }: KlineEndpoint): Source {
+  const { bucket } = spec
+  const klines = (series: Series, limit: number, times: Readonly<Record<string, number>>): HttpRequest => {
+    refuseSeries(spec, series)
+    const at = { baseUrl, path, bucket, weight: weightOf(spec.weightPolicy, limit) }
+    return getRequest(at, { symbol: series.instrument.symbol, interval: series.timeframe, ...times, limit })
+  }
+  return {
+    spec,
+    request: (window) => {
+      refuseWideWindow(spec.id, window, maxPoints)
+      const { series, range, limit } = window
+      // Both bounds are inclusive on the open time, a range holds its start only: hence the millisecond less.
+      return klines(series, limit, { startTime: range.startMs, endTime: range.endMs - 1 })
+    },
+    check: checkBinance,
+    decode: (body) => readKlineRows(body),
+    firstBar: {
+      request: (series) => klines(series, 1, { startTime: 0 }),
+      decode: (body) => {
+        const { rows, badRows } = readKlineRows(body)
+        if (badRows.length > 0) throw unreadable(badRows[0]!.detail)
+        return rows.length === 0 ? undefined : rows.openTimeMs[0]!
+      },
+    },
+    venueInfo: {
+      request: (series) => {
+        const parameters = info.bySymbol ? { symbol: series.instrument.symbol } : {}
+        return getRequest({ baseUrl, path: info.path, bucket, weight: info.weight }, parameters)
+      },
+      decode: (body) => readVenueInfo(body, bucket),
+    },
+  }
+}
+
+/** @throws EverybarError `source.not-served` or `source.unknown-timeframe` (abort). */
+function refuseSeries(spec: EndpointSpec, series: Series): void {
+  const { venue, market } = series.instrument
+  if (venue !== spec.venue || !spec.markets.includes(market) || series.price !== 'trade') {
+    throw new EverybarError('source.not-served', `${spec.id} does not serve ${seriesId(series)}`, {
+      recovery: 'abort',
+      hint: `It serves trade prices of ${spec.venue}:${spec.markets.join(', ')}.`,
+    })
+  }
+  if (spec.timeframes.includes(series.timeframe)) return
+  throw new EverybarError('source.unknown-timeframe', `${spec.id} has no ${series.timeframe} bars`, {
+    recovery: 'abort',
+    hint: `It has ${spec.timeframes.join(', ')}.`,
+  })
+}
+
+/** @throws EverybarError `source.window-too-wide` (abort): more bars could open in the range than one answer holds. */
+function refuseWideWindow(endpoint: string, { series, range, limit }: BarWindow, maxPoints: number): void {
+  const width = fixedWidthMs(series.timeframe)
+  const bars =
+    width === undefined || isCalendarTimeframe(series.timeframe)
+      ? countOpens(series.timeframe, range)
+      : Math.ceil((range.endMs - range.startMs) / width)
+  if (Number.isInteger(limit) && limit >= 1 && limit <= maxPoints && bars <= limit) return
+  throw new EverybarError(
+    'source.window-too-wide',
+    `${endpoint}: ${bars} bars with a limit of ${limit} in one request, ${maxPoints} at most`,
+    {
+      recovery: 'abort',
+      hint: 'This is a fault in the planner: it must cut the range into smaller windows.',
+    },
+  )
+}
