@@ -102,6 +102,12 @@ export interface Source {
     readonly decode: (body: Uint8Array, series: Series) => EpochMs | undefined
   }
 
+  /** How to find the latest bar the venue has, closed or not; absent where it cannot be asked. */
+  readonly lastBar?: {
+    readonly request: (series: Series) => HttpRequest
+    readonly decode: (body: Uint8Array, series: Series) => EpochMs | undefined
+  }
+
   /** One cheap request for the venue's clock and limits; absent where there is none (the `Date` header serves then). */
   readonly venueInfo?: {
     readonly request: (series: Series) => HttpRequest

@@ -1,0 +1,54 @@
+import type { SliceRecord } from '../ledger/ledger.ts'
+import { isEverybarError } from '../model/errors.ts'
+import { parseCompositeKey, type Slice, slice } from '../model/slice.ts'
+import type { House, SeriesJob } from './house.ts'
+import { knownEdge } from './edges.ts'
+import { olderAnswers, settleable } from './run-slice.ts'
+
+/**
+ * Brings the ledger level with what lies in the archive. Answers that were archived just before a crash are taken in
+ * without asking again; slices whose answer was deleted are forgotten, and so are fetched again.
+ */
+export async function adoptArchive(house: House, job: SeriesJob): Promise<{ adopted: number; forgotten: number }> {
+  const { archive, ledger } = house
+  const present = new Set<string>()
+  for await (const { sliceId, version } of archive.list(job.folder)) if (version === 0) present.add(sliceId)
+  const gone: string[] = []
+  for await (const record of ledger.slices(job.ref)) {
+    if (record.sha256 !== null && !present.has(record.sliceId)) gone.push(record.sliceId)
+    present.delete(record.sliceId)
+  }
+  if (gone.length > 0) await ledger.forget(job.ref, gone)
+  const anchorMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
+  const records: SliceRecord[] = []
+  for (const sliceId of present) {
+    const record = await recordFor(house, job, sliceId, anchorMs)
+    if (record) records.push(record)
+  }
+  if (records.length > 0) await ledger.record(job.ref, records)
+  if (records.length + gone.length > 0) {
+    house.onEvent({ event: 'archive_adopted', series: job.id, adopted: records.length, forgotten: gone.length })
+  }
+  return { adopted: records.length, forgotten: gone.length }
+}
+
+async function recordFor(house: House, job: SeriesJob, sliceId: string, anchorMs: number | undefined) {
+  try {
+    const current = await house.archive.get(job.folder, sliceId)
+    const own = current && sliceOfKey(job, current.meta.sliceKey)
+    if (!own || own.id !== sliceId) return undefined // another page size's slice, or none of ours
+    return settleable(job, own, [...(await olderAnswers(house, job, sliceId)), current], anchorMs).record
+  } catch (error) {
+    if (!isEverybarError(error, 'archive.corrupt')) throw error
+    house.onEvent({ event: 'archive_corrupt', level: 'error', series: job.id, message: error.message })
+    return undefined // fetched again; the damaged file is kept beside the new answer
+  }
+}
+
+/** The slice a composite key names; `undefined` when it is not one of this series. */
+export function sliceOfKey(job: SeriesJob, key: string): Slice | undefined {
+  const parsed = parseCompositeKey(key)
+  if (!parsed || parsed.symbol !== job.series.instrument.symbol) return undefined
+  if (parsed.timeframe !== job.series.timeframe || parsed.limit !== job.slices.limit) return undefined
+  return slice(job.series, job.source.spec.id, parsed.range, parsed.limit)
+}

@@ -1,0 +1,68 @@
+import { EverybarError } from '../model/errors.ts'
+import type { EpochMs } from '../model/time.ts'
+import { iso } from '../model/time.ts'
+import type { House, SeriesJob } from './house.ts'
+
+/** Where a series begins or ends at the venue, and how that is known. */
+export interface Edge {
+  /** `null`: the venue answered that it has no bar at all. */
+  readonly openTimeMs: EpochMs | null
+  readonly askedAtMs: EpochMs
+  /** The request, without secrets, and the start of its answer. */
+  readonly url: string
+  readonly answer: string
+}
+
+export type EdgeName = 'first-bar' | 'last-bar'
+
+/** What is known of an edge, without asking. */
+export async function knownEdge(house: Pick<House, 'ledger'>, job: SeriesJob, name: EdgeName): Promise<Edge | undefined> {
+  return (await house.ledger.getFact(job.ref, name)) as Edge | undefined
+}
+
+/**
+ * The edge of a series, asked of the venue once and kept as evidence in the ledger. `undefined` for endpoints that
+ * cannot be asked.
+ */
+export async function askEdge(
+  house: House,
+  job: SeriesJob,
+  name: EdgeName,
+  signal?: AbortSignal,
+): Promise<Edge | undefined> {
+  const { source, series } = job
+  const probe = name === 'first-bar' ? source.firstBar : source.lastBar
+  if (!probe) return undefined
+  const response = await house.fetcher.fetch(probe.request(series), { check: source.check, ...(signal && { signal }) })
+  const edge: Edge = {
+    openTimeMs: probe.decode(response.body, series) ?? null,
+    askedAtMs: response.receivedAtMs,
+    url: response.url,
+    answer: new TextDecoder().decode(response.body.subarray(0, 512)),
+  }
+  await house.ledger.putFact(job.ref, name, { ...edge })
+  house.onEvent({ event: name.replace('-', '_'), series: job.id, open_time_ms: edge.openTimeMs })
+  return edge
+}
+
+/**
+ * The first bar of a series: from the ledger, else asked of the venue.
+ *
+ * @throws EverybarError `sync.no-bars` (abort) when the venue answers that there is none: an empty answer is no
+ *   evidence of anything until the venue has shown that it knows the series.
+ */
+export async function firstBar(house: House, job: SeriesJob, signal?: AbortSignal): Promise<EpochMs | undefined> {
+  const known = await knownEdge(house, job, 'first-bar')
+  const edge = known?.openTimeMs == null ? await askEdge(house, job, 'first-bar', signal) : known
+  if (edge && edge.openTimeMs === null) {
+    throw new EverybarError('sync.no-bars', `the venue says it has no ${job.id} bars at all`, {
+      recovery: 'abort',
+      hint: 'Check the symbol and the market. If it has just been listed, run again after its first bar has closed.',
+    })
+  }
+  return edge?.openTimeMs ?? undefined
+}
+
+export const describeEdge = (name: EdgeName, edge: Edge): string =>
+  `the venue's ${name === 'first-bar' ? 'first' : 'last'} bar opens ${iso(edge.openTimeMs ?? 0)}, asked ${iso(edge.askedAtMs)}`
+

@@ -1,0 +1,223 @@
+import type { ArchivedResponse } from '../archive/archive.ts'
+import { finalEnd, missingRuns } from '../coverage/expected.ts'
+import type { SliceRecord, SliceStatus } from '../ledger/ledger.ts'
+import { type BarBatch, concatBatches } from '../model/bar.ts'
+import { isEverybarError } from '../model/errors.ts'
+import type { Finding } from '../model/finding.ts'
+import type { RawResponse } from '../model/http.ts'
+import { intersect, type RangeSet, subtract, toRangeSet } from '../model/range-set.ts'
+import type { Slice } from '../model/slice.ts'
+import type { EpochMs, TimeRange } from '../model/time.ts'
+import { anchorOf, countOpens } from '../model/timeframe.ts'
+import { type Validated, validate } from '../validate/validate.ts'
+import { gridOf, type House, type SeriesJob } from './house.ts'
+import { Settler } from './settle.ts'
+
+/** A slice that was answered: what the ledger will say of it, and its usable final bars. */
+export interface Acquired {
+  readonly slice: Slice
+  readonly record: SliceRecord
+  readonly bars: BarBatch
+}
+
+export interface AcquireOptions {
+  /** The part of the slice's window whose bars are final by now; the whole window once it has closed. */
+  readonly window: TimeRange
+  /** The venue's clock just before the request may leave. */
+  readonly venueTimeMs: EpochMs
+  readonly anchorMs?: EpochMs
+  /** Whether the slice was answered before: its older answers then count too. */
+  readonly answeredBefore?: boolean
+  readonly signal?: AbortSignal
+}
+
+/**
+ * A bar's way, whole, for one slice: request, fetch, archive, decode, validate, commit, record. `sync`, `replay` and
+ * `repair` walk the same way with many slices at a time.
+ */
+export async function runSlice(house: House, job: SeriesJob, slice: Slice, options: AcquireOptions) {
+  const acquired = await acquire(house, job, slice, options)
+  const settler = new Settler(house, job)
+  await settler.add(acquired)
+  return { record: acquired.record, ...(await settler.finish()) }
+}
+
+/**
+ * Request, fetch, archive, decode, validate. When this resolves the answer is safe; the ledger does not know of it yet.
+ * An answer that cannot be read is archived and comes back as `quarantined`.
+ *
+ * @throws EverybarError `retry` when no answer came, `abort` when none ever will.
+ */
+export async function acquire(
+  house: House,
+  job: SeriesJob,
+  slice: Slice,
+  options: AcquireOptions,
+): Promise<Acquired> {
+  const { source, series } = job
+  const request = source.request({ series, range: options.window, limit: slice.limit })
+  const answer = await askUntilReadable(house, job, request, options)
+  const kept = await house.archive.put(job.folder, slice, answer.response, options.venueTimeMs)
+  const archived = { ...kept, body: answer.response.body }
+  if (!options.answeredBefore) return settleable(job, slice, [archived], options.anchorMs)
+  return settleable(job, slice, [...(await olderAnswers(house, job, slice.id)), archived], options.anchorMs)
+}
+
+/** The answers a newer one has superseded, oldest first. One that is damaged is passed over: verify names it. */
+export async function olderAnswers(house: House, job: SeriesJob, sliceId: string): Promise<ArchivedResponse[]> {
+  const older: ArchivedResponse[] = []
+  for (let version = 1; ; version++) {
+    try {
+      const answer = await house.archive.get(job.folder, sliceId, version)
+      if (!answer) return older
+      older.push(answer)
+    } catch (error) {
+      if (!isEverybarError(error, 'archive.corrupt')) throw error
+      house.onEvent({ event: 'archive_corrupt', level: 'error', series: job.id, message: error.message })
+    }
+  }
+}
+
+/**
+ * An answer of status 2xx that never became readable is kept all the same, to be looked at; not where it would take
+ * the place of a readable one.
+ */
+async function askUntilReadable(
+  house: House,
+  job: SeriesJob,
+  request: Parameters<House['fetcher']['fetch']>[0],
+  { signal, answeredBefore }: AcquireOptions,
+): Promise<{ response: RawResponse }> {
+  let refused: RawResponse | undefined
+  const check = (response: RawResponse) => {
+    refused = undefined
+    try {
+      job.source.check(response)
+    } catch (error) {
+      if (response.status >= 200 && response.status <= 299) refused = response
+      throw error
+    }
+  }
+  try {
+    return { response: await house.fetcher.fetch(request, { check, ...(signal && { signal }) }) }
+  } catch (error) {
+    if (!refused || answeredBefore || signal?.aborted || !isEverybarError(error) || error.recovery === 'abort') throw error
+    return { response: refused }
+  }
+}
+
+/**
+ * Decodes and validates the answers to a slice, oldest first: the same bytes give the same bars and the same record,
+ * always. The latest value of a bar wins, and a bar a later answer leaves out is kept: venues forget, the archive does
+ * not. The record speaks of the last answer.
+ */
+export function settleable(
+  job: SeriesJob,
+  slice: Slice,
+  answers: readonly ArchivedResponse[],
+  anchorMs: EpochMs | undefined,
+): Acquired {
+  const last = answers.at(-1)!
+  const older = answers.slice(0, -1).map((answer) => readable(job, slice, answer, anchorMs))
+  const read = readable(job, slice, last, anchorMs)
+  const bars = concatBatches([...older, read].flatMap((r) => (r.ok ? [r.validated.accepted] : [])))
+  if (read.ok) return { slice, bars, record: recordOf(job, slice, last, read, bars, anchorMs) }
+  const findings: Finding[] = [{ kind: 'unreadable', detail: read.reason }]
+  const record = { ...answered(slice, last), status: 'quarantined' as const, items: 0, error: read.reason, findings }
+  return { slice, bars, record: { ...record, ...edgesOf(bars) } }
+}
+
+type Read = { readonly ok: true; readonly validated: Validated; readonly items: number }
+type Unread = { readonly ok: false; readonly reason: string }
+
+function readable(
+  { source, series }: SeriesJob,
+  slice: Slice,
+  { meta, body }: ArchivedResponse,
+  anchorMs: EpochMs | undefined,
+): Read | Unread {
+  try {
+    source.check({ status: meta.httpStatus, headers: {}, body, url: meta.url })
+    const page = source.decode(body, slice)
+    const validated = validate(page, {
+      series,
+      range: slice.range,
+      asOfMs: meta.venueTimeMs,
+      settleMs: source.spec.settleMs,
+      ...(anchorMs !== undefined && { anchorMs }),
+    })
+    return { ok: true, validated, items: page.rows.length + page.badRows.length }
+  } catch (error) {
+    if (!isEverybarError(error)) throw error
+    return { ok: false, reason: `${error.code}: ${error.message}` }
+  }
+}
+
+function recordOf(
+  job: SeriesJob,
+  slice: Slice,
+  archived: ArchivedResponse,
+  { validated, items }: Read,
+  bars: BarBatch,
+  anchorMs: EpochMs | undefined,
+): SliceRecord {
+  const closed = archived.meta.venueTimeMs >= slice.range.endMs + job.source.spec.settleMs
+  const holes = holesOf(job, slice, archived.meta.venueTimeMs, bars, anchorMs)
+  const unusable = validated.untrusted ? holes : intersect(holes, validated.quarantined)
+  const absent = subtract(holes, unusable)
+  const findings = [...named(job, 'unreadable', unusable), ...validated.findings, ...named(job, 'missing', absent)]
+  return {
+    ...answered(slice, archived),
+    ...edgesOf(bars),
+    status: statusOf(unusable, closed, bars.length),
+    items,
+    error: unusable.length > 0 ? 'validate.rejected: rows of the answer cannot be used' : null,
+    findings,
+  }
+}
+
+const edgesOf = ({ length, openTimeMs }: BarBatch) => ({
+  firstMs: length > 0 ? openTimeMs[0]! : null,
+  lastMs: length > 0 ? openTimeMs[length - 1]! : null,
+})
+
+function statusOf(unusable: RangeSet, closed: boolean, bars: number): SliceStatus {
+  if (unusable.length > 0) return 'quarantined'
+  if (!closed) return 'partial'
+  return bars === 0 ? 'empty' : 'ok'
+}
+
+/** Expected slots of the slice, as far as bars were final, that no bar fills. */
+function holesOf(
+  job: SeriesJob,
+  { range }: Slice,
+  venueTimeMs: EpochMs,
+  { openTimeMs }: BarBatch,
+  anchorMs: EpochMs | undefined,
+): RangeSet {
+  if (anchorMs === undefined && anchorOf(job.series.timeframe) === undefined) return []
+  const grid = gridOf(job, anchorMs)
+  const endMs = Math.min(range.endMs, finalEnd(grid, venueTimeMs, job.source.spec.settleMs))
+  if (endMs <= range.startMs) return []
+  return toRangeSet(missingRuns(grid, { startMs: range.startMs, endMs }, openTimeMs))
+}
+
+function named(job: SeriesJob, kind: 'missing' | 'unreadable', runs: RangeSet): Finding[] {
+  return runs.map((run) => {
+    const count = countOpens(job.series.timeframe, run, run.startMs)
+    const detail = kind === 'missing' ? 'not in the answer' : 'in the answer, not usable'
+    return { kind, openTimeMs: run.startMs, count, detail }
+  })
+}
+
+const answered = (slice: Slice, { meta, sha256 }: ArchivedResponse) => ({
+  sliceId: slice.id,
+  key: slice.key,
+  range: slice.range,
+  limit: slice.limit,
+  httpStatus: meta.httpStatus,
+  requestedAtMs: meta.requestedAtMs,
+  completedAtMs: meta.fetchedAtMs,
+  sha256,
+  venueTimeMs: meta.venueTimeMs,
+})

@@ -1,0 +1,80 @@
+import { EverybarError, isEverybarError, messageOf } from '../model/errors.ts'
+import type { RawResponse } from '../model/http.ts'
+import type { EpochMs } from '../model/time.ts'
+import type { House, SeriesJob } from './house.ts'
+
+/** The venue's clock: what it said once, carried on by this machine's monotonic clock. Steps of ours do not move it. */
+export interface VenueClock {
+  readonly nowMs: () => EpochMs
+  /** Ours minus theirs when it was read. */
+  readonly skewMs: number
+  readonly from: 'venue' | 'date-header' | 'local'
+}
+
+/** Asks every bucket of a venue for its clock and its limits, once a run, and only when somebody needs them. */
+export class Venues {
+  readonly #house: House
+  readonly #clocks = new Map<string, Promise<VenueClock>>()
+
+  constructor(house: House) {
+    this.#house = house
+  }
+
+  /** Several callers at once share one request. A failure is not kept: the next caller asks again. */
+  clockOf(job: SeriesJob, signal?: AbortSignal): Promise<VenueClock> {
+    const { bucket } = job.source.spec
+    const known = this.#clocks.get(bucket)
+    if (known) return known
+    const asked = readVenue(this.#house, job, signal)
+    this.#clocks.set(bucket, asked)
+    asked.catch(() => this.#clocks.delete(bucket))
+    return asked
+  }
+}
+
+async function readVenue(house: House, job: SeriesJob, signal?: AbortSignal): Promise<VenueClock> {
+  const { source, series } = job
+  house.fetcher.setLimits(source.spec.limits)
+  const { venueInfo } = source
+  if (!venueInfo) return localClock(house)
+  let dated: RawResponse | undefined
+  try {
+    const check = (response: RawResponse) => {
+      dated = response
+      if (response.status < 200 || response.status > 299) source.check(response)
+      else venueInfo.decode(response.body, series)
+    }
+    const response = await house.fetcher.fetch(venueInfo.request(series), { check, ...(signal && { signal }) })
+    const info = venueInfo.decode(response.body, series)
+    if (info.limits.length > 0) house.fetcher.setLimits(info.limits)
+    return carriedOn(house, info.venueTimeMs, response, 'venue')
+  } catch (error) {
+    // A venue that has no such page still dates its answers; one that cannot be reached is an error.
+    const answered = dated && isEverybarError(error) && error.recovery !== 'retry'
+    const headerMs = answered ? Date.parse(dated?.headers.date ?? '') : Number.NaN
+    if (!answered || isEverybarError(error, 'source.unknown-symbol') || !Number.isFinite(headerMs)) throw error
+    house.onEvent({ event: 'venue_info_missing', level: 'warn', venue: source.spec.venue, message: messageOf(error) })
+    return carriedOn(house, headerMs, dated!, 'date-header')
+  }
+}
+
+function carriedOn(house: House, venueMs: EpochMs, response: RawResponse, from: VenueClock['from']): VenueClock {
+  if (!Number.isSafeInteger(venueMs) || venueMs <= 0) {
+    throw new EverybarError('source.bad-clock', `the venue gave ${venueMs} as its time`, {
+      recovery: 'retry',
+      hint: 'The answer may come from a proxy. Check the base URL.',
+    })
+  }
+  // The venue read its clock at some time before the answer was whole: taking that moment makes ours late, never early.
+  const readAt = house.clock.monotonicMs()
+  const skewMs = Math.round(response.receivedAtMs - venueMs)
+  house.onEvent({ event: 'venue_clock', skew_ms: skewMs, from })
+  return { nowMs: () => venueMs + Math.floor(house.clock.monotonicMs() - readAt), skewMs, from }
+}
+
+function localClock(house: House): VenueClock {
+  const startMs = house.clock.nowMs()
+  const readAt = house.clock.monotonicMs()
+  house.onEvent({ event: 'venue_clock', level: 'warn', skew_ms: 0, from: 'local' })
+  return { nowMs: () => startMs + Math.floor(house.clock.monotonicMs() - readAt), skewMs: 0, from: 'local' }
+}
