@@ -1,5 +1,5 @@
 import type { Archive, ArchiveFolder } from '../archive/archive.ts'
-import { cheapestPageSize, resolvePolicy } from '../chunking/planner.ts'
+import { cheapestPageSize } from '../chunking/page-size.ts'
 import type { BarGrid } from '../coverage/expected.ts'
 import type { Fetcher } from '../fetch/fetcher.ts'
 import type { Ledger, LedgerSeries } from '../ledger/ledger.ts'
@@ -50,7 +50,8 @@ export function jobOf(house: Pick<House, 'sources'>, series: Series): SeriesJob 
       hint: `It has ${spec.timeframes.join(', ')}.`,
     })
   }
-  const limit = cheapestPageSize(resolvePolicy(spec.chunkPolicy, { timeframe }), spec.weightPolicy)
+  const policy = typeof spec.chunkPolicy === 'function' ? spec.chunkPolicy({ timeframe }) : spec.chunkPolicy
+  const limit = cheapestPageSize(policy, spec.weightPolicy)
   const days = spec.sliceDays?.(timeframe)
   return {
     series,
