@@ -1,15 +1,18 @@
 import type { SliceRecord } from '../ledger/ledger.ts'
 import { isEverybarError } from '../model/errors.ts'
 import { parseCompositeKey, type Slice, slice } from '../model/slice.ts'
-import type { House, SeriesJob } from './house.ts'
 import { knownEdge } from './edges.ts'
+import type { House, SeriesJob } from './house.ts'
 import { olderAnswers, settleable } from './run-slice.ts'
 
 /**
  * Brings the ledger level with what lies in the archive. Answers that were archived just before a crash are taken in
  * without asking again; slices whose answer was deleted are forgotten, and so are fetched again.
  */
-export async function adoptArchive(house: House, job: SeriesJob): Promise<{ adopted: number; forgotten: number }> {
+export async function adoptArchive(
+  house: House,
+  job: SeriesJob,
+): Promise<{ adopted: number; forgotten: number }> {
   const { archive, ledger } = house
   const present = new Set<string>()
   for await (const { sliceId, version } of archive.list(job.folder)) if (version === 0) present.add(sliceId)
@@ -27,7 +30,12 @@ export async function adoptArchive(house: House, job: SeriesJob): Promise<{ adop
   }
   if (records.length > 0) await ledger.record(job.ref, records)
   if (records.length + gone.length > 0) {
-    house.onEvent({ event: 'archive_adopted', series: job.id, adopted: records.length, forgotten: gone.length })
+    house.onEvent({
+      event: 'archive_adopted',
+      series: job.id,
+      adopted: records.length,
+      forgotten: gone.length,
+    })
   }
   return { adopted: records.length, forgotten: gone.length }
 }

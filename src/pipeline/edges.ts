@@ -16,7 +16,11 @@ export interface Edge {
 export type EdgeName = 'first-bar' | 'last-bar'
 
 /** What is known of an edge, without asking. */
-export async function knownEdge(house: Pick<House, 'ledger'>, job: SeriesJob, name: EdgeName): Promise<Edge | undefined> {
+export async function knownEdge(
+  house: Pick<House, 'ledger'>,
+  job: SeriesJob,
+  name: EdgeName,
+): Promise<Edge | undefined> {
   return (await house.ledger.getFact(job.ref, name)) as Edge | undefined
 }
 
@@ -33,7 +37,10 @@ export async function askEdge(
   const { source, series } = job
   const probe = name === 'first-bar' ? source.firstBar : source.lastBar
   if (!probe) return undefined
-  const response = await house.fetcher.fetch(probe.request(series), { check: source.check, ...(signal && { signal }) })
+  const response = await house.fetcher.fetch(probe.request(series), {
+    check: source.check,
+    ...(signal && { signal }),
+  })
   const edge: Edge = {
     openTimeMs: probe.decode(response.body, series) ?? null,
     askedAtMs: response.receivedAtMs,
@@ -51,7 +58,11 @@ export async function askEdge(
  * @throws EverybarError `sync.no-bars` (abort) when the venue answers that there is none: an empty answer is no
  *   evidence of anything until the venue has shown that it knows the series.
  */
-export async function firstBar(house: House, job: SeriesJob, signal?: AbortSignal): Promise<EpochMs | undefined> {
+export async function firstBar(
+  house: House,
+  job: SeriesJob,
+  signal?: AbortSignal,
+): Promise<EpochMs | undefined> {
   const known = await knownEdge(house, job, 'first-bar')
   const edge = known?.openTimeMs == null ? await askEdge(house, job, 'first-bar', signal) : known
   if (edge && edge.openTimeMs === null) {
@@ -65,4 +76,3 @@ export async function firstBar(house: House, job: SeriesJob, signal?: AbortSigna
 
 export const describeEdge = (name: EdgeName, edge: Edge): string =>
   `the venue's ${name === 'first-bar' ? 'first' : 'last'} bar opens ${iso(edge.openTimeMs ?? 0)}, asked ${iso(edge.askedAtMs)}`
-

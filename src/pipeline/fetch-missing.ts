@@ -114,7 +114,8 @@ class Tally {
     this.#bars += bars.length
     this.#counts.fetched++
     if (record.status === 'partial' || record.status === 'quarantined') this.#counts[record.status]++
-    for (const { kind, count = 1 } of record.findings) this.#findings[kind] = (this.#findings[kind] ?? 0) + count
+    for (const { kind, count = 1 } of record.findings)
+      this.#findings[kind] = (this.#findings[kind] ?? 0) + count
     if (record.findings.length > 0) {
       const { key, status, findings } = record
       const fields = { series: this.#job.id, slice: key, status, findings: findings.slice(0, 10) }
@@ -129,7 +130,14 @@ class Tally {
     this.#fatal ||= failure.recovery === 'abort'
     if (!this.#failures.some(({ code }) => code === failure.code)) this.#failures.push(failure)
     const { code, message } = failure
-    this.#house.onEvent({ event: 'slice_failed', level: 'error', series: this.#job.id, slice: slice.key, code, message })
+    this.#house.onEvent({
+      event: 'slice_failed',
+      level: 'error',
+      series: this.#job.id,
+      slice: slice.key,
+      code,
+      message,
+    })
     this.#progress()
   }
 
@@ -180,4 +188,3 @@ export function asError(error: unknown): EverybarError {
     cause: error,
   })
 }
-

@@ -26,8 +26,10 @@ export async function gapsOf(
     notes,
     settleMs: job.source.spec.settleMs,
     quietBars: job.source.spec.quietBars,
-    ...(first && first.openTimeMs !== null && { first: edgeFact(first.openTimeMs, describeEdge('first-bar', first)) }),
-    ...(last && last.openTimeMs !== null && { last: edgeFact(last.openTimeMs, describeEdge('last-bar', last)) }),
+    ...(first &&
+      first.openTimeMs !== null && { first: edgeFact(first.openTimeMs, describeEdge('first-bar', first)) }),
+    ...(last &&
+      last.openTimeMs !== null && { last: edgeFact(last.openTimeMs, describeEdge('last-bar', last)) }),
     ...(dueEndMs !== undefined && { dueEndMs }),
   }
   return classifyGaps(facts)

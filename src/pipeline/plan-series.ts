@@ -25,7 +25,11 @@ export interface PlanInput {
 }
 
 /** wanted − archived: what to fetch. */
-export async function planSeries(house: Pick<House, 'ledger'>, job: SeriesJob, input: PlanInput): Promise<SeriesTodo> {
+export async function planSeries(
+  house: Pick<House, 'ledger'>,
+  job: SeriesJob,
+  input: PlanInput,
+): Promise<SeriesTodo> {
   const { range, firstMs } = input
   const wanted = intersect([range], toRangeSet([{ startMs: firstMs ?? 0, endMs: dueEnd(job, input) }]))
   const covered = await coveredRanges(house, job, input)
@@ -50,7 +54,8 @@ async function coveredRanges(
     if (record.status !== 'partial') continue
     const startMs = record.range.startMs
     const endMs = Math.min(record.range.endMs, partialEnd(job, record, firstMs))
-    if (startMs < endMs && !mayBeClosed(job, record, venueNowMs)) covered = union(covered, [{ startMs, endMs }])
+    if (startMs < endMs && !mayBeClosed(job, record, venueNowMs))
+      covered = union(covered, [{ startMs, endMs }])
   }
   return covered
 }

@@ -1,9 +1,9 @@
+import { finalEnd } from '../coverage/expected.ts'
 import { EverybarError } from '../model/errors.ts'
 import { hull } from '../model/range-set.ts'
 import type { Series } from '../model/series.ts'
 import { type EpochMs, iso, type TimeRange, timeRange } from '../model/time.ts'
 import type { When } from '../model/when.ts'
-import { finalEnd } from '../coverage/expected.ts'
 import { firstBar, knownEdge } from './edges.ts'
 import { gridOf, type House, type SeriesJob } from './house.ts'
 import type { VenueClock, Venues } from './venue-clock.ts'
@@ -59,7 +59,12 @@ async function startOf(
   return (await firstBar(house, job, signal)) ?? 0
 }
 
-function endOf(job: SeriesJob, to: When | undefined, clock: VenueClock, anchorMs: EpochMs | undefined): EpochMs {
+function endOf(
+  job: SeriesJob,
+  to: When | undefined,
+  clock: VenueClock,
+  anchorMs: EpochMs | undefined,
+): EpochMs {
   const final = finalEnd(gridOf(job, anchorMs), clock.nowMs(), job.source.spec.settleMs)
   return to?.kind === 'ago' ? Math.min(final, Math.max(0, clock.nowMs() - to.ms)) : final
 }

@@ -64,7 +64,11 @@ export async function acquire(
 }
 
 /** The answers a newer one has superseded, oldest first. One that is damaged is passed over: verify names it. */
-export async function olderAnswers(house: House, job: SeriesJob, sliceId: string): Promise<ArchivedResponse[]> {
+export async function olderAnswers(
+  house: House,
+  job: SeriesJob,
+  sliceId: string,
+): Promise<ArchivedResponse[]> {
   const older: ArchivedResponse[] = []
   for (let version = 1; ; version++) {
     try {
@@ -101,7 +105,14 @@ async function askUntilReadable(
   try {
     return { response: await house.fetcher.fetch(request, { check, ...(signal && { signal }) }) }
   } catch (error) {
-    if (!refused || answeredBefore || signal?.aborted || !isEverybarError(error) || error.recovery === 'abort') throw error
+    if (
+      !refused ||
+      answeredBefore ||
+      signal?.aborted ||
+      !isEverybarError(error) ||
+      error.recovery === 'abort'
+    )
+      throw error
     return { response: refused }
   }
 }
@@ -123,7 +134,13 @@ export function settleable(
   const bars = concatBatches([...older, read].flatMap((r) => (r.ok ? [r.validated.accepted] : [])))
   if (read.ok) return { slice, bars, record: recordOf(job, slice, last, read, bars, anchorMs) }
   const findings: Finding[] = [{ kind: 'unreadable', detail: read.reason }]
-  const record = { ...answered(slice, last), status: 'quarantined' as const, items: 0, error: read.reason, findings }
+  const record = {
+    ...answered(slice, last),
+    status: 'quarantined' as const,
+    items: 0,
+    error: read.reason,
+    findings,
+  }
   return { slice, bars, record: { ...record, ...edgesOf(bars) } }
 }
 
@@ -144,6 +161,7 @@ function readable(
       range: slice.range,
       asOfMs: meta.venueTimeMs,
       settleMs: source.spec.settleMs,
+      order: source.spec.order,
       ...(anchorMs !== undefined && { anchorMs }),
     })
     return { ok: true, validated, items: page.rows.length + page.badRows.length }
@@ -165,7 +183,11 @@ function recordOf(
   const holes = holesOf(job, slice, archived.meta.venueTimeMs, bars, anchorMs)
   const unusable = validated.untrusted ? holes : intersect(holes, validated.quarantined)
   const absent = subtract(holes, unusable)
-  const findings = [...named(job, 'unreadable', unusable), ...validated.findings, ...named(job, 'missing', absent)]
+  const findings = [
+    ...named(job, 'unreadable', unusable),
+    ...validated.findings,
+    ...named(job, 'missing', absent),
+  ]
   return {
     ...answered(slice, archived),
     ...edgesOf(bars),

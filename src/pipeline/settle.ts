@@ -107,15 +107,33 @@ export class Settler {
         const changed = await store.commit(series, batch)
         if (done.length > 0) await house.ledger.recordStored(ref, store.name, done)
         if (store === this.#stores[0]) this.#count(changed)
-        house.onEvent({ event: 'store_commit', level: 'debug', series: id, store: store.name, rows: batch.length })
+        house.onEvent({
+          event: 'store_commit',
+          level: 'debug',
+          series: id,
+          store: store.name,
+          rows: batch.length,
+        })
         for (const openTimeMs of changed.revisedAtMs) {
-          house.onEvent({ event: 'bar_revised', level: 'warn', series: id, store: store.name, open_time_ms: openTimeMs })
+          house.onEvent({
+            event: 'bar_revised',
+            level: 'warn',
+            series: id,
+            store: store.name,
+            open_time_ms: openTimeMs,
+          })
         }
       } catch (error) {
         // One store being down holds back neither another nor the archive; the ledger's own errors end the run.
         if (isEverybarError(error) && error.code.startsWith('ledger.')) throw error
         this.#failed.set(store.name, storeError(store, error))
-        house.onEvent({ event: 'store_error', level: 'error', series: id, store: store.name, message: messageOf(error) })
+        house.onEvent({
+          event: 'store_error',
+          level: 'error',
+          series: id,
+          store: store.name,
+          message: messageOf(error),
+        })
       }
     }
   }

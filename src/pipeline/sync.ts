@@ -46,7 +46,12 @@ export interface Signals {
  * what was never answered, and says what is missing and why. What happens to one series is in its outcome and never
  * thrown, so that the others go on; only the ledger's own failures end the run.
  */
-export async function syncSeries(house: House, venues: Venues, wish: Wish, signals: Signals): Promise<SeriesOutcome> {
+export async function syncSeries(
+  house: House,
+  venues: Venues,
+  wish: Wish,
+  signals: Signals,
+): Promise<SeriesOutcome> {
   let range: TimeRange | undefined
   try {
     const job = jobOf(house, wish.series)
@@ -69,7 +74,12 @@ export async function syncSeries(house: House, venues: Venues, wish: Wish, signa
   }
 }
 
-async function replayStores(house: House, job: SeriesJob, range: TimeRange, { stop }: Signals): Promise<Replayed> {
+async function replayStores(
+  house: House,
+  job: SeriesJob,
+  range: TimeRange,
+  { stop }: Signals,
+): Promise<Replayed> {
   const all: Replayed[] = []
   for (const store of house.stores) all.push(await replay(house, job, store, { range, signal: stop }))
   return { ...all[0]!, errors: all.flatMap(({ errors }) => errors) }
@@ -97,11 +107,19 @@ async function fetchSeries(
 /** Everything was answered, and no slice waits for its window to close that by our own clock may have. */
 async function nothingToAsk(house: House, job: SeriesJob, range: TimeRange, firstMs: number | undefined) {
   const venueNowMs = house.clock.nowMs()
-  return (await planSeries(house, job, { range, firstMs, venueNowMs: Math.max(venueNowMs, range.endMs) })).count === 0
+  return (
+    (await planSeries(house, job, { range, firstMs, venueNowMs: Math.max(venueNowMs, range.endMs) }))
+      .count === 0
+  )
 }
 
 /** What is missing now. Without the venue's clock, ours says which bars are due: they are not complete either way. */
-function gapsNow(house: House, job: SeriesJob, range: TimeRange, clock: VenueClock | undefined): Promise<GapRun[]> {
+function gapsNow(
+  house: House,
+  job: SeriesJob,
+  range: TimeRange,
+  clock: VenueClock | undefined,
+): Promise<GapRun[]> {
   const venueNowMs = clock?.nowMs() ?? house.clock.nowMs()
   return gapsOf(house, job, range, dueEnd(job, { range, venueNowMs }))
 }

@@ -11,7 +11,11 @@ import type { House, SeriesJob } from './house.ts'
  *
  * @returns the contradiction, or `undefined` when all is well.
  */
-export async function judgeTail(house: House, job: SeriesJob, range: TimeRange): Promise<EverybarError | undefined> {
+export async function judgeTail(
+  house: House,
+  job: SeriesJob,
+  range: TimeRange,
+): Promise<EverybarError | undefined> {
   const { tail, lastMs } = await emptyTail(house, job, range)
   const known = await knownEdge(house, job, 'last-bar')
   if (tail.length === 0) {
@@ -21,11 +25,19 @@ export async function judgeTail(house: House, job: SeriesJob, range: TimeRange):
   const edge = await askEdge(house, job, 'last-bar')
   if (!edge) return undefined
   if (edge.openTimeMs !== null && edge.openTimeMs < tail[0]!.range.startMs) return undefined
-  const error = new EverybarError('sync.contradiction', `${job.id}: empty answers, though the venue has bars there`, {
-    recovery: 'retry',
-    hint: 'Its empty answers are no evidence and will be asked again. If it stays so, the venue or a proxy is at fault.',
-  })
-  const failed = tail.map((record) => ({ ...record, status: 'failed' as const, error: `${error.code}: ${error.message}` }))
+  const error = new EverybarError(
+    'sync.contradiction',
+    `${job.id}: empty answers, though the venue has bars there`,
+    {
+      recovery: 'retry',
+      hint: 'Its empty answers are no evidence and will be asked again. If it stays so, the venue or a proxy is at fault.',
+    },
+  )
+  const failed = tail.map((record) => ({
+    ...record,
+    status: 'failed' as const,
+    error: `${error.code}: ${error.message}`,
+  }))
   await house.ledger.record(job.ref, failed)
   return error
 }
@@ -35,7 +47,8 @@ async function emptyTail(house: House, job: SeriesJob, range: TimeRange) {
   let tail: SliceRecord[] = []
   let lastMs: number | null = null
   for await (const record of house.ledger.slices(job.ref, range)) {
-    if (record.status === 'empty' || (record.status === 'partial' && record.lastMs === null)) tail.push(record)
+    if (record.status === 'empty' || (record.status === 'partial' && record.lastMs === null))
+      tail.push(record)
     else {
       tail = []
       if (record.lastMs !== null) lastMs = record.lastMs
@@ -45,4 +58,9 @@ async function emptyTail(house: House, job: SeriesJob, range: TimeRange) {
 }
 
 const forgetEnd = (house: House, job: SeriesJob) =>
-  house.ledger.putFact(job.ref, 'last-bar', { openTimeMs: null, askedAtMs: house.clock.nowMs(), url: '', answer: '' })
+  house.ledger.putFact(job.ref, 'last-bar', {
+    openTimeMs: null,
+    askedAtMs: house.clock.nowMs(),
+    url: '',
+    answer: '',
+  })

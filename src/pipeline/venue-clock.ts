@@ -44,7 +44,10 @@ async function readVenue(house: House, job: SeriesJob, signal?: AbortSignal): Pr
       if (response.status < 200 || response.status > 299) source.check(response)
       else venueInfo.decode(response.body, series)
     }
-    const response = await house.fetcher.fetch(venueInfo.request(series), { check, ...(signal && { signal }) })
+    const response = await house.fetcher.fetch(venueInfo.request(series), {
+      check,
+      ...(signal && { signal }),
+    })
     const info = venueInfo.decode(response.body, series)
     if (info.limits.length > 0) house.fetcher.setLimits(info.limits)
     return carriedOn(house, info.venueTimeMs, response, 'venue')
@@ -52,13 +55,24 @@ async function readVenue(house: House, job: SeriesJob, signal?: AbortSignal): Pr
     // A venue that has no such page still dates its answers; one that cannot be reached is an error.
     const answered = dated && isEverybarError(error) && error.recovery !== 'retry'
     const headerMs = answered ? Date.parse(dated?.headers.date ?? '') : Number.NaN
-    if (!answered || isEverybarError(error, 'source.unknown-symbol') || !Number.isFinite(headerMs)) throw error
-    house.onEvent({ event: 'venue_info_missing', level: 'warn', venue: source.spec.venue, message: messageOf(error) })
+    if (!answered || isEverybarError(error, 'source.unknown-symbol') || !Number.isFinite(headerMs))
+      throw error
+    house.onEvent({
+      event: 'venue_info_missing',
+      level: 'warn',
+      venue: source.spec.venue,
+      message: messageOf(error),
+    })
     return carriedOn(house, headerMs, dated!, 'date-header')
   }
 }
 
-function carriedOn(house: House, venueMs: EpochMs, response: RawResponse, from: VenueClock['from']): VenueClock {
+function carriedOn(
+  house: House,
+  venueMs: EpochMs,
+  response: RawResponse,
+  from: VenueClock['from'],
+): VenueClock {
   if (!Number.isSafeInteger(venueMs) || venueMs <= 0) {
     throw new EverybarError('source.bad-clock', `the venue gave ${venueMs} as its time`, {
       recovery: 'retry',
