@@ -1,3 +1,4 @@
+import type { Recovery } from '../model/errors.ts'
 import type { Finding } from '../model/finding.ts'
 import type { Series } from '../model/series.ts'
 import type { EpochMs, TimeRange } from '../model/time.ts'
@@ -43,6 +44,8 @@ export interface Problem {
   readonly message: string
   readonly hint: string
   readonly path?: string
+  /** Of the error behind it: `retry` problems alone make a run temporary (exit 5). */
+  readonly recovery?: Recovery
 }
 
 export interface SeriesPlan {

@@ -1,5 +1,8 @@
 import { z } from 'zod'
-import { readWhen, whenHint } from '../model/when.ts'
+import { EverybarError, messageOf } from '../model/errors.ts'
+import { parseSeries } from '../model/series.ts'
+import { parseTimeframe } from '../model/timeframe.ts'
+import { isReversed, readWhen, whenHint } from '../model/when.ts'
 
 /** Fields that hold secrets carry JSON Schema's `writeOnly`; `redactConfig` never prints them. */
 export const secret = { writeOnly: true } as const
@@ -7,7 +10,7 @@ export const secret = { writeOnly: true } as const
 const httpUrl = z
   .string()
   .refine(isPlainHttpUrl, {
-    error: 'not an http:// or https:// address without user name, password, query and fragment',
+    error: 'Give an http:// or https:// address without user name, password, query and fragment.',
   })
   .transform((url) => url.replace(/\/+$/, ''))
 
@@ -22,26 +25,54 @@ function isPlainHttpUrl(text: string): boolean {
   )
 }
 
-const when = z.string().refine((text) => readWhen(text) !== undefined, { error: `not a time. ${whenHint}` })
+// A year alone is a number to YAML, and cannot be meant as anything else here.
+const when = z
+  .union([z.int().min(1970).max(5137), z.string()])
+  .transform(String)
+  .refine((text) => readWhen(text) !== undefined, { error: 'not a time', params: { hint: whenHint } })
 
 const milliseconds = (max: number) => z.int().min(1).max(max)
 
-const word = z.string().regex(/^[a-z0-9][a-z0-9-]*$/, { error: 'lower-case letters, digits and - only' })
+const word = z.string().regex(/^[a-z0-9][a-z0-9-]*$/, { error: 'Lower-case letters, digits and - only.' })
 const text = z.string().min(1)
-const oneOrMore = z.union([text, z.array(text).min(1)])
 
-const seriesObject = z.strictObject({
-  venue: word.describe('The venue: binance.'),
-  market: word.describe('The part of the venue that lists it: spot, um.'),
-  symbol: oneOrMore.describe('The symbol in the venue’s own spelling, or a list; * and ? match any symbol.'),
-  timeframe: oneOrMore.describe('Bar width, or a list: 1m, 1h, 1d, 1w, 1M.'),
-  price: z.enum(['trade', 'mark', 'index']).default('trade').describe('Which price the bars are of.'),
-  from: when.optional().describe('First instant wanted: 2017-08, -30d, listing.'),
-  to: when.optional().describe('First instant not wanted: 2024, now.'),
-})
+/** Text that a reader of the model takes; its own words when it does not. */
+const readBy = (read: (text: string) => unknown) =>
+  text.superRefine((value, context) => {
+    try {
+      read(value)
+    } catch (error) {
+      const hint = error instanceof EverybarError ? error.hint : undefined
+      context.addIssue({ code: 'custom', message: messageOf(error), params: { hint } })
+    }
+  })
+
+const timeframe = readBy(parseTimeframe)
+
+const read = (text: string | undefined) => (text === undefined ? undefined : readWhen(text))
+
+const seriesObject = z
+  .strictObject({
+    venue: word.describe('The venue: binance.'),
+    market: word.describe('The part of the venue that lists it: spot, um.'),
+    symbol: z
+      .union([text, z.array(text).min(1)])
+      .describe('The symbol in the venue’s own spelling, or a list; * and ? match any symbol.'),
+    timeframe: z
+      .union([timeframe, z.array(timeframe).min(1)])
+      .describe('Bar width, or a list: 1m, 1h, 1d, 1w, 1M.'),
+    price: z.enum(['trade', 'mark', 'index']).default('trade').describe('Which price the bars are of.'),
+    from: when.optional().describe('First instant wanted: 2017-08, -30d, listing.'),
+    to: when.optional().describe('First instant not wanted: 2024, now.'),
+  })
+  .refine(({ from, to }) => !isReversed(read(from), read(to)), {
+    path: ['from'],
+    error: '`from` is not before `to`',
+    params: { hint: 'The range holds its start and not its end; without `to` it ends now.' },
+  })
 
 export const seriesEntry = z.union([
-  text.describe('venue:market:symbol:timeframe, for instance binance:spot:BTCUSDT:1m.'),
+  readBy(parseSeries).describe('venue:market:symbol:timeframe, for instance binance:spot:BTCUSDT:1m.'),
   seriesObject,
 ])
 

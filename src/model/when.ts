@@ -57,3 +57,12 @@ function offsetMs(zone: string | undefined): number | undefined {
   if (Number(hours) > 14 || Number(minutes) > 59) return undefined
   return (sign === '-' ? -1 : 1) * (Number(hours) * HOUR_MS + Number(minutes) * MINUTE_MS)
 }
+
+/**
+ * Whether a range from `from` to `to` (now, without one) is empty or backwards for sure. Ends of different kinds cannot
+ * be compared without the venue's clock and never are.
+ */
+export function isReversed(from: When | undefined, to: When = { kind: 'ago', ms: 0 }): boolean {
+  if (from?.kind === 'at' && to.kind === 'at') return from.ms >= to.ms
+  return from?.kind === 'ago' && to.kind === 'ago' && from.ms <= to.ms
+}

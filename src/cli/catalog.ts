@@ -1,0 +1,60 @@
+import type { Command } from 'commander'
+import type { Runner } from './program.ts'
+
+/** What a command's module exports: adds its arguments, options and action to an empty command of its name. */
+export interface CommandModule {
+  readonly define: (command: Command, run: Runner) => void
+}
+
+export interface CatalogEntry {
+  readonly name: string
+  readonly summary: string
+  readonly load: () => Promise<CommandModule>
+}
+
+/** Every command, in the order of the help. Modules are loaded by the command that is asked for, and by no other. */
+export const catalog: readonly CatalogEntry[] = [
+  { name: 'init', summary: 'write a commented everybar.yaml', load: () => import('./commands/init.ts') },
+  {
+    name: 'plan',
+    summary: 'show what sync would do; touches nothing',
+    load: () => import('./commands/plan.ts'),
+  },
+  {
+    name: 'sync',
+    summary: 'make series complete, once: fetch what is missing, settle, report',
+    load: () => import('./commands/sync.ts'),
+  },
+  {
+    name: 'status',
+    summary: 'show what there is of each series',
+    load: () => import('./commands/status.ts'),
+  },
+  {
+    name: 'gaps',
+    summary: 'list every run of missing bars with its class and evidence',
+    load: () => import('./commands/gaps.ts'),
+  },
+  {
+    name: 'verify',
+    summary: 'prove from stored bytes that series are complete, without the network',
+    load: () => import('./commands/verify.ts'),
+  },
+  { name: 'query', summary: 'run SQL over the lake (view: bars)', load: () => import('./commands/query.ts') },
+  { name: 'runs', summary: 'list past runs and show one', load: () => import('./commands/runs.ts') },
+  {
+    name: 'config',
+    summary: 'check, print and describe the configuration',
+    load: () => import('./commands/config.ts'),
+  },
+  {
+    name: 'doctor',
+    summary: 'check this machine, the root and the venue',
+    load: () => import('./commands/doctor.ts'),
+  },
+  {
+    name: 'simulate',
+    summary: 'serve a simulated venue on localhost',
+    load: () => import('./commands/simulate.ts'),
+  },
+]

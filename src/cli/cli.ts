@@ -1,0 +1,99 @@
+import { homedir } from 'node:os'
+import type { Progress } from '../app/api.ts'
+import type { AppContext } from '../app/commands.ts'
+import type { LoadedConfig } from '../config/load.ts'
+import type { OnEvent } from '../model/events.ts'
+import type { Outcome, Streams, Verbosity } from './output.ts'
+import { ProgressView } from './progress.ts'
+import type { Stop } from './signals.ts'
+
+/** Options every command takes. */
+export interface GlobalFlags {
+  readonly root?: string
+  readonly config?: string
+  readonly json?: boolean
+  readonly quiet?: boolean
+  readonly verbose?: number
+  readonly progress?: boolean
+}
+
+/** What a command works with. Nothing is read or opened before it is asked for. */
+export interface Cli {
+  readonly flags: GlobalFlags
+  readonly verbosity: Verbosity
+  readonly streams: Streams
+  /** Whether stdout is a terminal. */
+  readonly terminal: boolean
+  readonly config: () => Promise<LoadedConfig>
+  /** The application's context: configuration, events to log and progress, and the signal to stop. */
+  readonly app: () => Promise<AppContext>
+  /** Prints the outcome now, for a command that goes on; what it returns is then not printed again. */
+  readonly emit: (outcome: Outcome) => void
+  /** Writes a line to stderr, above any progress. */
+  readonly note: (line: string) => void
+  readonly finish: () => void
+}
+
+export interface CliOptions {
+  readonly flags: GlobalFlags
+  readonly verbosity: Verbosity
+  readonly streams: Streams
+  readonly stop: Stop
+  readonly emit: (outcome: Outcome) => void
+}
+
+export function makeCli({ flags, verbosity, streams, stop, emit }: CliOptions): Cli {
+  const { stdout, stderr, env } = process
+  const drawn = stderr.isTTY && env.TERM !== 'dumb'
+  const shown = flags.progress !== false && !verbosity.quiet
+  const view = new ProgressView({
+    write: streams.err,
+    terminal: drawn && shown,
+    columns: () => stderr.columns ?? 80,
+    nowMs: () => Date.now(),
+  })
+  const note = (line: string) => view.above(line)
+
+  const config = once(async () => {
+    const { loadConfig } = await import('../config/load.ts')
+    return loadConfig({
+      file: flags.config,
+      cwd: process.cwd(),
+      home: homedir(),
+      env,
+      flags: { root: flags.root },
+    })
+  })
+
+  return {
+    flags,
+    verbosity,
+    streams,
+    terminal: stdout.isTTY === true,
+    config,
+    app: once(async () => {
+      const log = await logTo(note, verbosity)
+      const onEvent: OnEvent = (event) => {
+        if (event.event === 'progress') {
+          if (shown) view.update(event as unknown as Progress)
+        } else log(event)
+      }
+      return { config: (await config()).config, onEvent, signal: stop.signal }
+    }),
+    emit,
+    note,
+    finish: () => view.finish(),
+  }
+}
+
+/** Without `-v` warnings for people; with it JSON lines of what happens, with `-vv` of everything. */
+async function logTo(write: (line: string) => void, { quiet, verbose }: Verbosity): Promise<OnEvent> {
+  const { consoleLog } = await import('../telemetry/console-log.ts')
+  const level = quiet ? 'error' : verbose === 0 ? 'warn' : verbose === 1 ? 'info' : 'debug'
+  return consoleLog({ level, json: verbose > 0, write, nowMs: () => Date.now() })
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined
+  return () => (made ??= make())
+}

@@ -1,0 +1,53 @@
+import type { Command } from 'commander'
+import type { SyncReport } from '../../app/api.ts'
+import { exitCodeOfProblems, exitCodes } from '../exit-code.ts'
+import { countsText, duration, number, time } from '../format.ts'
+import { noteProblems } from '../problems.ts'
+import type { Runner } from '../program.ts'
+import { readSelection, type SelectionOptions, selectionOptions } from '../selection.ts'
+import { right, table } from '../table.ts'
+
+export function define(command: Command, run: Runner): void {
+  selectionOptions(command).action(
+    run(async (cli, operands: readonly string[], options: SelectionOptions) => {
+      const selection = await readSelection(cli, operands, options)
+      const { sync } = await import('../../app/commands.ts')
+      const report = await sync(await cli.app(), selection)
+      cli.finish()
+      const problems = report.series.flatMap((one) => one.problems)
+      noteProblems(cli, problems)
+      const exitCode = report.complete ? exitCodes.complete : exitCodeOfProblems(problems)
+      return { data: report, text: syncText(report), exitCode, runId: report.runId, report: true }
+    }),
+  )
+}
+
+function syncText(report: SyncReport): string {
+  const columns = [
+    'series',
+    'from',
+    'to',
+    right('fetched'),
+    right('new bars'),
+    right('revised'),
+    'missing',
+    'complete',
+  ]
+  const rows = report.series.map((one) => [
+    one.series,
+    time(one.range.startMs),
+    time(one.range.endMs),
+    number(one.slices.fetched),
+    number(one.bars.inserted),
+    number(one.bars.revised),
+    countsText(one.missing),
+    one.complete ? 'yes' : 'no',
+  ])
+  const { requests, retries, durationMs, runId } = report
+  const incomplete = report.series.filter(({ complete }) => !complete).length
+  const verdict = report.complete
+    ? 'complete'
+    : `${report.interrupted ? 'interrupted' : 'not complete'}: ${incomplete} of ${report.series.length} series; see everybar gaps`
+  const work = `${number(requests)} requests (${number(retries)} retries) in ${duration(durationMs)}, run ${runId}`
+  return `${table(columns, rows)}\n\n${verdict}; ${work}`
+}

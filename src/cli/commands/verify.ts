@@ -1,0 +1,58 @@
+import type { Command } from 'commander'
+import type { Fault, VerifyReport } from '../../app/api.ts'
+import { exitCodes } from '../exit-code.ts'
+import { countsText, number, printable, time } from '../format.ts'
+import type { Runner } from '../program.ts'
+import { readSelection, type SelectionOptions, selectionOptions } from '../selection.ts'
+import { right, table } from '../table.ts'
+
+export function define(command: Command, run: Runner): void {
+  selectionOptions(command).action(
+    run(async (cli, operands: readonly string[], options: SelectionOptions) => {
+      const selection = await readSelection(cli, operands, options)
+      const { verify } = await import('../../app/commands.ts')
+      const report = await verify(await cli.app(), selection)
+      return { data: report, text: verifyText(report), exitCode: exitCodeOf(report) }
+    }),
+  )
+}
+
+function exitCodeOf({ faults, complete }: VerifyReport): number {
+  if (faults.length > 0) return exitCodes.corrupt
+  return complete ? exitCodes.complete : exitCodes.incomplete
+}
+
+function verifyText(report: VerifyReport): string {
+  const columns = ['series', 'from', 'to', right('expected'), right('present'), 'missing', 'complete']
+  const rows = report.series.map((one) => [
+    one.series,
+    time(one.range.startMs),
+    time(one.range.endMs),
+    number(one.expected),
+    number(one.present),
+    countsText(one.missing),
+    one.complete ? 'yes' : 'no',
+  ])
+  const checked = `${number(report.slicesChecked)} slices, ${number(report.filesChecked)} files, ${number(report.barsChecked)} bars checked`
+  const incomplete = report.series.filter(({ complete }) => !complete).length
+  const verdict =
+    report.faults.length > 0
+      ? `not intact: ${number(report.faults.length)} faults`
+      : report.complete
+        ? 'complete'
+        : `not complete: ${incomplete} of ${report.series.length} series`
+  const faults = report.faults.map(faultText)
+  return [
+    table(columns, rows),
+    ...(faults.length > 0 ? ['', ...faults] : []),
+    '',
+    `${verdict}; ${checked}`,
+  ].join('\n')
+}
+
+function faultText({ kind, series, path, openTimeMs, detail, hint }: Fault): string {
+  const where = [series, path, openTimeMs === undefined ? undefined : time(openTimeMs)]
+    .filter(Boolean)
+    .join(' ')
+  return `${printable(`fault[${kind}] ${where}: ${detail}`)}\nhint: ${printable(hint)}`
+}

@@ -1,0 +1,66 @@
+import type { ConfigFault } from './faults.ts'
+import type { Environment } from './interpolate.ts'
+import { nearest } from './nearest.ts'
+import { coerce, keysAt, kindsOf, leavesOf, type Shape, shapeAt } from './shape.ts'
+
+/** A setting that does not come from the file. */
+export interface Override {
+  readonly path: readonly string[]
+  readonly value: unknown
+  /** The variable or flag that set it. */
+  readonly where: string
+}
+
+const PREFIX = 'EVERYBAR__'
+
+const variableOf = (path: readonly string[]): string => PREFIX + path.join('__').toUpperCase()
+
+/**
+ * `EVERYBAR__SOURCES__BINANCE__BASE_URL` sets `sources.binance.base_url`: two underscores between keys, letters of
+ * either case, the value read as the schema wants it there (lists by commas). `EVERYBAR_DATA_ROOT` sets `root` and wins
+ * over `EVERYBAR__ROOT`. A variable with the prefix that names no setting is a fault.
+ */
+export function overridesFrom(
+  schema: Shape,
+  env: Environment,
+): { readonly overrides: readonly Override[]; readonly faults: readonly ConfigFault[] } {
+  const overrides: Override[] = []
+  const faults: ConfigFault[] = []
+  for (const name of Object.keys(env).sort()) {
+    const text = env[name]
+    if (text === undefined || !name.toUpperCase().startsWith(PREFIX)) continue
+    const path = settingNamed(schema, name.slice(PREFIX.length).split('__'))
+    const shape = path && shapeAt(schema, path)
+    if (path && shape && !kindsOf(shape).has('object'))
+      overrides.push({ path, value: coerce(shape, text), where: name })
+    else faults.push(unknownVariable(schema, name))
+  }
+  const root = env.EVERYBAR_DATA_ROOT
+  if (root !== undefined && root !== '')
+    overrides.push({ path: ['root'], value: root, where: 'EVERYBAR_DATA_ROOT' })
+  return { overrides, faults }
+}
+
+/** The path as the schema spells it. */
+function settingNamed(schema: Shape, words: readonly string[]): readonly string[] | undefined {
+  const path: string[] = []
+  for (const word of words) {
+    const key = keysAt(schema, path).find((known) => known.toLowerCase() === word.toLowerCase())
+    if (key === undefined) return undefined
+    path.push(key)
+  }
+  return path
+}
+
+function unknownVariable(schema: Shape, name: string): ConfigFault {
+  const meant = nearest(name, leavesOf(schema).map(variableOf))
+  return {
+    code: 'config.unknown-variable',
+    message: 'names no setting that a variable can set',
+    hint: meant
+      ? `did you mean ${meant}?`
+      : `Unset it, or write ${PREFIX}, then the keys with __ between them.`,
+    path: name,
+    where: 'environment',
+  }
+}

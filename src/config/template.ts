@@ -1,0 +1,61 @@
+/**
+ * The file `everybar init` writes: every setting with its default, commented out, and one series to start with. Its
+ * first line points editors at the JSON Schema.
+ */
+export const configTemplate = (schemaPath: string): string => `# yaml-language-server: $schema=${schemaPath}
+#
+# everybar keeps the series named here complete: \`everybar plan\`, then \`everybar sync\`.
+# Settings that are commented out show their defaults. Values may hold \${NAME}, \${NAME:-default} and
+# \${NAME:?message}. A variable such as EVERYBAR__FETCH__CONCURRENCY=8 wins over this file; a flag wins over both.
+# Quote symbols that look like numbers: "0123", "1e3".
+
+# Folder of everything everybar keeps: raw answers, ledger, Parquet lake. Relative to this file; ~ is your home.
+# EVERYBAR_DATA_ROOT and --root win over it.
+root: ./everybar_data
+
+# Series to keep. Either a selector, venue:market:symbol:timeframe, or its parts with a range of their own.
+series:
+  - binance:spot:BTCUSDT:1m
+#  - { venue: binance, market: spot, symbol: [ETHUSDT, SOLUSDT], timeframe: [1m, 1h], from: 2024-01 }
+#  - binance:um:BTCUSDT:1h
+#  - "binance:spot:*BTC:1d"
+
+# Venues and how to reach them.
+#sources:
+#  binance:
+#    base_url: https://api.binance.com
+#    futures_base_url: https://fapi.binance.com
+#    limits:
+#      # Part of the venue's rate limit to use; less than 1 leaves room for other programs on this address.
+#      share: 1
+
+# How raw answers are kept on disk: none or zstd.
+#archive:
+#  compression: none
+
+# What keeps the status of every slice: sqlite (one database) or manifest (one manifest.json per series).
+#ledger: sqlite
+
+# Where bars are written.
+#stores:
+#  parquet:
+#    enabled: true
+
+#fetch:
+#  # Requests in flight at most, per venue.
+#  concurrency: 16
+#  # Tries of one request, and the waits between them.
+#  attempts: 6
+#  backoff_base_ms: 500
+#  backoff_max_ms: 30000
+#  # A ban or Retry-After longer than this ends the run with exit code 5.
+#  ban_wait_max_ms: 300000
+#  connect_timeout_ms: 10000
+#  headers_timeout_ms: 30000
+#  body_timeout_ms: 30000
+#  body_bytes_max: 67108864
+
+#settle:
+#  # Archived slices settled into the stores together; more is faster and uses more memory.
+#  batch_slices: 64
+`
