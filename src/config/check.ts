@@ -1,7 +1,7 @@
-import type { z } from 'zod'
+import { globalRegistry, type z } from 'zod'
 import { type ConfigFault, dotted, type SettingPath } from './faults.ts'
 import { nearest } from './nearest.ts'
-import { keysAt, type Shape, shapeAt } from './shape.ts'
+import { keysAt, layersOf, type Shape, shapeAt } from './shape.ts'
 
 type Issue = z.core.$ZodIssue
 
@@ -148,10 +148,10 @@ function describe(value: unknown): string {
   return kind + (text.length > 80 ? `${text.slice(0, 79)}…` : text)
 }
 
+/** Whether the schema marks the setting as secret, itself or behind a default or an alternative. */
 export function isSecret(schema: Shape, path: SettingPath): boolean {
   const shape = shapeAt(schema, path)
-  const meta = shape && 'meta' in shape && typeof shape.meta === 'function' ? shape.meta() : undefined
-  return meta?.writeOnly === true
+  return shape !== undefined && layersOf(shape).some((layer) => globalRegistry.get(layer)?.writeOnly === true)
 }
 
 function valueAt(input: unknown, path: SettingPath): unknown {

@@ -53,7 +53,7 @@ function settingNamed(schema: Shape, words: readonly string[]): readonly string[
 }
 
 function unknownVariable(schema: Shape, name: string): ConfigFault {
-  const meant = nearest(name, leavesOf(schema).map(variableOf))
+  const meant = name.length > PREFIX.length ? nearest(name, leavesOf(schema).map(variableOf)) : undefined
   return {
     code: 'config.unknown-variable',
     message: 'names no setting that a variable can set',

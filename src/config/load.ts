@@ -6,7 +6,7 @@ import { type Override, overridesFrom } from './env.ts'
 import { ConfigError, type ConfigFault, dotted, type SettingPath } from './faults.ts'
 import type { Environment } from './interpolate.ts'
 import { type Config, configSchema } from './schema.ts'
-import { coerce, shapeAt } from './shape.ts'
+import { coerce, kindsOf, type Shape, shapeAt } from './shape.ts'
 import { readYaml, type YamlFile } from './yaml.ts'
 
 export interface LoadOptions {
@@ -45,7 +45,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const syntax = [...(yaml?.faults ?? []), ...fromEnv.faults]
   if (yaml && yaml.value === undefined) throw new ConfigError(syntax, name)
 
-  const input = withOverrides(coerceInterpolated(yaml), overrides)
+  const input = withOverrides(prepared(yaml), overrides)
   const result = configSchema.safeParse(input)
   const whole = result.success
     ? []
@@ -86,8 +86,11 @@ function readText(file: string): string {
 const flagOverrides = ({ flags }: LoadOptions): readonly Override[] =>
   flags?.root === undefined ? [] : [{ path: ['root'], value: flags.root, where: '--root' }]
 
-/** Text that came out of `${…}` takes the type its place wants: `concurrency: ${JOBS}` is a number. */
-function coerceInterpolated(yaml: YamlFile | undefined): unknown {
+/**
+ * The file's values as the schema wants to see them. Text that came out of `${…}` takes the type its place wants:
+ * `concurrency: ${JOBS}` is a number. A section with nothing in it, say because all of it is commented out, is not there.
+ */
+function prepared(yaml: YamlFile | undefined): unknown {
   const visit = (value: unknown, path: SettingPath): unknown => {
     if (Array.isArray(value)) return value.map((item, i) => visit(item, [...path, i]))
     if (value !== null && typeof value === 'object') {
@@ -95,11 +98,17 @@ function coerceInterpolated(yaml: YamlFile | undefined): unknown {
         Object.entries(value).map(([key, item]) => [key, visit(item, [...path, key])]),
       )
     }
-    if (typeof value !== 'string' || !yaml?.interpolated(path)) return value
     const shape = shapeAt(configSchema, path)
-    return shape ? coerce(shape, value) : value
+    if (!shape) return value
+    if (value === null) return isSection(shape) ? undefined : null
+    return typeof value === 'string' && yaml?.interpolated(path) ? coerce(shape, value) : value
   }
-  return visit(yaml?.value ?? {}, [])
+  return visit(yaml?.value ?? {}, []) ?? {}
+}
+
+function isSection(shape: Shape): boolean {
+  const kinds = kindsOf(shape)
+  return !kinds.has('string') && (kinds.has('object') || kinds.has('array'))
 }
 
 function withOverrides(input: unknown, overrides: readonly Override[]): unknown {

@@ -49,7 +49,8 @@ const readBy = (read: (text: string) => unknown) =>
 
 const timeframe = readBy(parseTimeframe)
 
-const read = (text: string | undefined) => (text === undefined ? undefined : readWhen(text))
+// Also asked when an end was refused already; then there is nothing to compare.
+const read = (text: unknown) => (typeof text === 'string' ? readWhen(text) : undefined)
 
 const seriesObject = z
   .strictObject({

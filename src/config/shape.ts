@@ -21,6 +21,12 @@ function bare(shape: Shape): Shape {
   return next ? bare(next) : shape
 }
 
+/** The shape and everything it wraps, down to its alternatives, where descriptions and marks may sit. */
+export function layersOf(shape: Shape): readonly Shape[] {
+  const { innerType, in: input, options = [] } = definition(shape)
+  return [shape, ...[innerType, input, ...options].flatMap((inner) => (inner ? layersOf(inner) : []))]
+}
+
 const alternatives = (shape: Shape): readonly Shape[] => {
   const inner = bare(shape)
   return definition(inner).options?.flatMap(alternatives) ?? [inner]
