@@ -39,21 +39,24 @@ export interface ArchivedResponse {
 export interface ArchivedFile {
   readonly sliceId: string
   readonly version: number
-  /** Bytes on disk. */
-  readonly bytes: number
+  /** Bytes it takes where it is kept; only when sizes were asked for. */
+  readonly bytes?: number
 }
 
 /**
  * Write-once raw answers. A newer answer to the same slice becomes version 0; the older one is kept under the next
  * free number, so that a restatement has evidence. An answer whose body equals the current one adds no version but
- * updates the current meta.
+ * updates the current meta. A current answer that turns out to be damaged is replaced and not kept.
+ *
+ * Puts may overlap, also those of one slice. Names that cannot be a folder (an empty symbol, one longer than 200 bytes
+ * once escaped, a venue with other characters than `a-z0-9-`) throw `archive.bad-name` (abort) everywhere.
  */
 export interface Archive {
   /**
    * Keeps an answer. When this resolves the bytes survive a power cut: written under a temporary name, synced, renamed,
    * the directory synced. Repeating a put that was interrupted at any step is harmless.
    *
-   * @throws EverybarError `archive.disk-full`, `archive.not-writable` (abort).
+   * @throws EverybarError `archive.disk-full`, `archive.not-writable`, `archive.io` (abort).
    */
   put(
     folder: ArchiveFolder,
@@ -66,16 +69,23 @@ export interface Archive {
    * Reads an answer back, checked against the hash it was stored with.
    *
    * @returns `undefined` when there is none.
-   * @throws EverybarError `archive.corrupt` (quarantine) when the file was cut, changed or is not ours.
+   * @throws EverybarError `archive.corrupt` (quarantine) when the file was cut, changed or is not ours;
+   *   `archive.io` (abort) when it could not be read.
    */
   get(folder: ArchiveFolder, sliceId: string, version?: number): Promise<ArchivedResponse | undefined>
 
-  /** Every answer kept in a folder, in no order; nothing for a folder that is not there. */
-  list(folder: ArchiveFolder): AsyncIterable<ArchivedFile>
+  /**
+   * Every answer kept in a folder, in no order; nothing for a folder that is not there. Reads names only: whether they
+   * hold what they should is for `get` to say. Sizes cost a look at every file.
+   */
+  list(folder: ArchiveFolder, options?: { readonly sizes?: boolean }): AsyncIterable<ArchivedFile>
 
-  /** Every folder that holds answers. */
+  /** Every folder that holds answers, in no order. */
   folders(): AsyncIterable<ArchiveFolder>
 
-  /** Where an answer lies, for messages and manifests, relative to the root: `responses/<id>.json` at the end. */
+  /**
+   * Where an answer lies, for messages and manifests, relative to the root: `responses/<id>.json` at the end. In a root
+   * that holds plain and compressed answers, the name a new answer gets.
+   */
   pathOf(folder: ArchiveFolder, sliceId: string, version?: number): string
 }

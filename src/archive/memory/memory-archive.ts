@@ -1,0 +1,69 @@
+import { hash } from 'node:crypto'
+import type { RawResponse } from '../../model/http.ts'
+import type { Slice } from '../../model/slice.ts'
+import type { EpochMs } from '../../model/time.ts'
+import type { Archive, ArchivedFile, ArchivedResponse, ArchiveFolder } from '../archive.ts'
+import { answerName, folderPath } from '../paths.ts'
+
+interface Kept {
+  readonly folder: ArchiveFolder
+  /** Per slice: the current answer first, then version 1, 2 … */
+  readonly slices: Map<string, ArchivedResponse[]>
+}
+
+/** An archive that lives as long as the process; for tests. */
+export function memoryArchive(): Archive {
+  return new MemoryArchive()
+}
+
+class MemoryArchive implements Archive {
+  readonly #folders = new Map<string, Kept>()
+
+  async put(
+    folder: ArchiveFolder,
+    slice: Slice,
+    response: RawResponse,
+    venueTimeMs: EpochMs,
+  ): Promise<Omit<ArchivedResponse, 'body'>> {
+    const meta = {
+      url: response.url,
+      sliceKey: slice.key,
+      fetchedAtMs: Math.round(response.receivedAtMs),
+      requestedAtMs: Math.round(response.requestedAtMs),
+      httpStatus: response.status,
+      venueTimeMs: Math.round(venueTimeMs),
+    }
+    const sha256 = hash('sha256', response.body, 'hex')
+    const body = response.body.slice()
+    const name = folderPath(folder)
+    const kept = this.#folders.get(name) ?? { folder, slices: new Map<string, ArchivedResponse[]>() }
+    this.#folders.set(name, kept)
+    const versions = kept.slices.get(slice.id) ?? []
+    kept.slices.set(slice.id, versions)
+    const current = versions[0]
+    if (current && current.sha256 !== sha256) versions.push({ ...current, version: versions.length })
+    versions[0] = { sliceId: slice.id, meta, body, sha256, version: 0 }
+    return { sliceId: slice.id, meta, sha256, version: 0 }
+  }
+
+  async get(folder: ArchiveFolder, sliceId: string, version = 0): Promise<ArchivedResponse | undefined> {
+    answerName(sliceId, version, 'none')
+    return this.#folders.get(folderPath(folder))?.slices.get(sliceId)?.[version]
+  }
+
+  async *list(folder: ArchiveFolder, options?: { readonly sizes?: boolean }): AsyncIterable<ArchivedFile> {
+    const slices = this.#folders.get(folderPath(folder))?.slices
+    for (const versions of slices ? [...slices.values()] : []) {
+      for (const { sliceId, version, body } of versions)
+        yield options?.sizes ? { sliceId, version, bytes: body.byteLength } : { sliceId, version }
+    }
+  }
+
+  async *folders(): AsyncIterable<ArchiveFolder> {
+    for (const { folder } of [...this.#folders.values()]) yield folder
+  }
+
+  pathOf(folder: ArchiveFolder, sliceId: string, version = 0): string {
+    return `${folderPath(folder)}/${answerName(sliceId, version, 'none')}`
+  }
+}

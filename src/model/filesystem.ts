@@ -1,0 +1,89 @@
+/** A file being written. Nothing of it is safe before `sync` has resolved. */
+export interface WritableFile {
+  /** Appends the parts one after another, without joining them first. */
+  readonly write: (parts: readonly Uint8Array[]) => Promise<void>
+  readonly sync: () => Promise<void>
+  readonly close: () => Promise<void>
+}
+
+export interface DirectoryEntry {
+  readonly name: string
+  readonly kind: 'file' | 'directory' | 'other'
+}
+
+/**
+ * The few operations everything durable is built from, as one port, so that a test can fail or cut the power at any one
+ * of them. Faults are thrown as Node throws them: with a `code` such as `ENOENT` or `ENOSPC`. Running out of
+ * descriptors is waited out inside. The real one is `nodeFileSystem` in `app/filesystem.ts`.
+ */
+export interface FileSystem {
+  /** Creates a file that must not exist yet (`EEXIST`). */
+  readonly create: (path: string) => Promise<WritableFile>
+  readonly readFile: (path: string) => Promise<Uint8Array>
+  /** Entries in no order, streamed. */
+  readonly list: (path: string) => AsyncIterable<DirectoryEntry>
+  /** Bytes of a file; `undefined` when nothing is there. */
+  readonly size: (path: string) => Promise<number | undefined>
+  /** With its parents; gives the first directory it had to make, if any. */
+  readonly makeDirectory: (path: string) => Promise<string | undefined>
+  /** Replaces what is at `to`, at one instant. */
+  readonly rename: (from: string, to: string) => Promise<void>
+  /** A second name for a file (`EEXIST` when the name is taken); copies where the file system has no links. */
+  readonly link: (from: string, to: string) => Promise<void>
+  readonly remove: (path: string) => Promise<void>
+  /** Makes the names in a directory (new, renamed, removed) survive a power cut. */
+  readonly syncDirectory: (path: string) => Promise<void>
+}
+
+/** `ENOENT`, `ENOSPC` …; `undefined` for anything that is not a fault of the system. */
+export function faultCode(error: unknown): string | undefined {
+  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined
+  return typeof code === 'string' ? code : undefined
+}
+
+/** Files that start so are being written; once their process is gone they are rubbish. */
+export const TEMPORARY_PREFIX = '.tmp-'
+
+/**
+ * Replaces a file at one instant: a reader, or a power cut, finds the old content or the new, whole. The bytes are on
+ * disk when this resolves; the name is, unless `syncDirectory` is false because the caller syncs several together.
+ *
+ * @param temporary a path in the same directory that is nobody else's.
+ */
+export async function writeFileAtomic(
+  files: FileSystem,
+  path: string,
+  parts: readonly Uint8Array[],
+  options: { readonly temporary: string; readonly syncDirectory?: boolean },
+): Promise<void> {
+  await writeTemporary(files, options.temporary, parts)
+  try {
+    await files.rename(options.temporary, path)
+  } catch (error) {
+    await files.remove(options.temporary).catch(() => {})
+    throw error
+  }
+  if (options.syncDirectory ?? true) await files.syncDirectory(parentOf(path))
+}
+
+/** Writes and syncs a new file; leaves none behind when that fails. */
+export async function writeTemporary(
+  files: FileSystem,
+  path: string,
+  parts: readonly Uint8Array[],
+): Promise<void> {
+  const file = await files.create(path)
+  try {
+    try {
+      await file.write(parts)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    await files.remove(path).catch(() => {})
+    throw error
+  }
+}
+
+const parentOf = (path: string): string => path.replace(/[/\\][^/\\]*$/, '') || '/'

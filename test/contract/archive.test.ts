@@ -1,0 +1,20 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { nodeFileSystem } from '../../src/app/filesystem.ts'
+import { openFsArchive } from '../../src/archive/fs/fs-archive.ts'
+import { memoryArchive } from '../../src/archive/memory/memory-archive.ts'
+import { archiveContract } from '../../src/testing/archive-contract.ts'
+
+archiveContract('memory', async () => ({ open: memoryArchive, keepsAcrossOpens: false }))
+
+for (const compression of ['none', 'zstd'] as const) {
+  archiveContract(`files, ${compression}`, async () => {
+    const root = await mkdtemp(join(tmpdir(), 'everybar-archive-'))
+    return {
+      open: () => openFsArchive({ root, compression, files: nodeFileSystem }),
+      keepsAcrossOpens: true,
+      dispose: () => rm(root, { recursive: true }),
+    }
+  })
+}
