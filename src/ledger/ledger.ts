@@ -68,19 +68,29 @@ export interface RunRecord {
 
 /**
  * Status of every slice, and of every slice in every store. Written last, after the deed is durable. One process
- * writes at a time (the root's lock sees to it); others may read.
+ * writes at a time (the root's lock sees to it); others may read, and see every write that had resolved.
  *
- * All times epoch ms. Every method may throw EverybarError `ledger.newer-version` (abort: upgrade everybar),
- * `ledger.corrupt` (abort: `everybar rebuild --ledger`) or `ledger.not-writable` (abort).
+ * All times epoch ms. A series nothing is known of reads as nothing: no record, nothing covered, all counts 0. Streams
+ * show what was there when they began or a later state, each record whole; writing while one is read is allowed.
+ *
+ * Every method may throw EverybarError `ledger.newer-version` (abort: upgrade everybar), `ledger.corrupt` (abort:
+ * `everybar rebuild --ledger`), `ledger.disk-full`, `ledger.not-writable` or `ledger.busy` (abort).
  */
 export interface Ledger extends AsyncDisposable {
-  /** Replaces the records by slice id, all or none, durable when it resolves. */
+  /**
+   * Replaces the records by slice id, all or none, durable when it resolves. A slice id that comes twice keeps the later
+   * record. What stores have committed of a slice stays noted. No records: nothing happens. A record with a time or count
+   * that is not a whole number is a bug and throws.
+   */
   record(series: LedgerSeries, records: readonly SliceRecord[]): Promise<void>
 
-  /** Notes what a store has committed, all or none, durable when it resolves. */
+  /**
+   * Notes what a store has committed, all or none, durable when it resolves. Facets of slices that are not known are
+   * left out.
+   */
   recordStored(series: LedgerSeries, store: string, facets: readonly StoreFacet[]): Promise<void>
 
-  /** Forgets slices (their files are gone): they are simply not known any more. */
+  /** Forgets slices (their files are gone) and what stores have of them: they are simply not known any more. */
   forget(series: LedgerSeries, sliceIds: readonly string[]): Promise<void>
 
   /** The record of one slice. */
@@ -90,8 +100,8 @@ export interface Ledger extends AsyncDisposable {
   slices(series: LedgerSeries, range?: TimeRange): AsyncIterable<SliceRecord>
 
   /**
-   * Where slices need no request: status `ok` or `empty`. Cost grows with the slices of this series in `range` only,
-   * under a microsecond each.
+   * Where slices need no request, within `range`: status `ok` or `empty`. Cost grows with the slices of this series in
+   * `range` only, under a microsecond each.
    */
   covered(series: LedgerSeries, range: TimeRange): Promise<RangeSet>
 
@@ -107,7 +117,7 @@ export interface Ledger extends AsyncDisposable {
    */
   unstored(series: LedgerSeries, store: string, range?: TimeRange): AsyncIterable<SliceRecord>
 
-  /** What `store` has committed, by slice. */
+  /** What `store` has committed, by slice, ascending. */
   stored(series: LedgerSeries, store: string): AsyncIterable<StoreFacet>
 
   /** Takes a store's facets back, so that everything is replayed into it. */
@@ -116,10 +126,13 @@ export interface Ledger extends AsyncDisposable {
   /** Every series there is anything of, sorted by id. */
   series(): Promise<readonly LedgerSeries[]>
 
-  /** Counts by status. */
+  /** Ids of all slices with an archived answer, in no order: what the archive's listing is compared with. */
+  answeredIds(series: LedgerSeries): AsyncIterable<string>
+
+  /** Counts by status; every status is there. */
   counts(series: LedgerSeries): Promise<Readonly<Record<SliceStatus, number>>>
 
-  /** Adds to the ranges people asked for. */
+  /** Adds to the ranges people asked for. Asking for what was asked for before writes nothing. */
   want(series: LedgerSeries, range: TimeRange): Promise<void>
   wanted(series: LedgerSeries): Promise<RangeSet>
 
@@ -127,7 +140,8 @@ export interface Ledger extends AsyncDisposable {
   putFact(series: LedgerSeries, name: string, fact: Readonly<Record<string, unknown>>): Promise<void>
   getFact(series: LedgerSeries, name: string): Promise<Readonly<Record<string, unknown>> | undefined>
 
+  /** Replaces by run id. */
   putRun(run: RunRecord): Promise<void>
-  /** Latest first. */
+  /** Latest start first; a hundred unless said. */
   runs(limit?: number): Promise<readonly RunRecord[]>
 }
