@@ -1,9 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { Ledger, LedgerSeries, RunRecord, SliceRecord, StoreFacet } from '../ledger/ledger.ts'
-import { compositeKey, sliceId } from '../model/slice.ts'
-import { type TimeRange, timeRange } from '../model/time.ts'
-import type { Timeframe } from '../model/timeframe.ts'
+import type { Ledger, RunRecord, SliceRecord } from '../ledger/ledger.ts'
+import type { TimeRange } from '../model/time.ts'
 import { collect } from './collect.ts'
+import { at, btc, eth, facet, failed, hash, idOf, sliceRecord, span } from './ledger-samples.ts'
 
 /** A ledger under test. `open` may be called again after the one before is closed, and sees what it recorded. */
 export interface LedgerSubject {
@@ -11,46 +10,6 @@ export interface LedgerSubject {
   readonly keepsAcrossOpens: boolean
   readonly dispose?: () => Promise<void>
 }
-
-const at = 1_704_067_200_000
-const SPAN_MS = 60_000_000
-
-const btc: LedgerSeries = { seriesId: 'binance:spot:BTCUSDT:1m', endpoint: 'binance.klines' }
-const eth: LedgerSeries = { seriesId: 'binance:spot:ETHUSDT:1m', endpoint: 'binance.klines' }
-const series: readonly LedgerSeries[] = [btc, eth]
-
-/** From the start of slice `from` up to that of slice `to`; halves are allowed. */
-export const span = (from: number, to: number): TimeRange => timeRange(at + from * SPAN_MS, at + to * SPAN_MS)
-
-const hash = (text: string) => text.padEnd(64, '0')
-
-/** A record of the n-th slice, `ok` unless said. */
-export function sliceRecord(n: number, fields: Partial<SliceRecord> = {}): SliceRecord {
-  const range = fields.range ?? span(n, n + 1)
-  const key = compositeKey('BTCUSDT', '1m' as Timeframe, range, fields.limit ?? 1000)
-  return {
-    sliceId: sliceId(key),
-    key,
-    range,
-    limit: 1000,
-    status: 'ok',
-    httpStatus: 200,
-    items: 1000,
-    firstMs: range.startMs,
-    lastMs: range.endMs - 60_000,
-    requestedAtMs: at + 1,
-    completedAtMs: at + 251,
-    error: null,
-    sha256: hash('a'),
-    venueTimeMs: at + 301,
-    findings: [],
-    ...fields,
-  }
-}
-
-const idOf = (n: number) => sliceRecord(n).sliceId
-const facet = (n: number, sha256 = hash('a')): StoreFacet => ({ sliceId: idOf(n), sha256, rows: 1000 })
-const failed = { status: 'failed', sha256: null, httpStatus: 500, items: 0, error: 'HTTP 500' } as const
 
 /** Everything the `Ledger` door promises, for any keeper. */
 export function ledgerContract(name: string, makeSubject: () => Promise<LedgerSubject>): void {
@@ -369,7 +328,7 @@ export function ledgerContract(name: string, makeSubject: () => Promise<LedgerSu
     })
 
     test('many callers at once', async () => {
-      const calls = Array.from({ length: 300 }, (_, n) => ledger.record(series[n % 2]!, [sliceRecord(n)]))
+      const calls = Array.from({ length: 300 }, (_, n) => ledger.record(n % 2 ? eth : btc, [sliceRecord(n)]))
       await Promise.all(calls)
       expect((await collect(ledger.slices(btc))).length).toBe(150)
       expect((await ledger.counts(eth)).ok).toBe(150)
