@@ -75,6 +75,16 @@ async function size(path: string): Promise<number | undefined> {
   }
 }
 
+async function stamp(path: string): Promise<string | undefined> {
+  try {
+    const { ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true })
+    return [ino, size, mtimeNs, ctimeNs].join('-')
+  } catch (error) {
+    if (faultCode(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
 /** The machine's own files. */
 export const nodeFileSystem: FileSystem = {
   create,
@@ -88,6 +98,7 @@ export const nodeFileSystem: FileSystem = {
     }
   },
   size,
+  stamp,
   makeDirectory: (path) => mkdir(path, { recursive: true }),
   rename,
   link: linkOrCopy,

@@ -80,6 +80,12 @@ export interface Archive {
    */
   list(folder: ArchiveFolder, options?: { readonly sizes?: boolean }): AsyncIterable<ArchivedFile>
 
+  /**
+   * A word that changes whenever an answer of the folder appears, is replaced or vanishes; `undefined` for a folder that
+   * is not there. While it stands there is no need to list again. Costs one look, however many answers there are.
+   */
+  stamp(folder: ArchiveFolder): Promise<string | undefined>
+
   /** Every folder that holds answers, in no order. */
   folders(): AsyncIterable<ArchiveFolder>
 

@@ -23,12 +23,14 @@ export class SeriesBook {
   readonly #facets = new Map<string, Map<string, StoreFacet>>()
   readonly #facts = new Map<string, Json>()
   #wanted: RangeSet = []
+  #revision = 0
   #sorted: readonly SliceRecord[] | undefined
 
   record(records: readonly SliceRecord[]): void {
     records.forEach(checkRecord)
     for (const record of records) this.#records.set(record.sliceId, record)
     this.#sorted = undefined
+    this.#revision++
   }
 
   /** Facets of slices that are not known are left out. */
@@ -44,6 +46,7 @@ export class SeriesBook {
       for (const facets of this.#facets.values()) facets.delete(id)
     }
     this.#sorted = undefined
+    this.#revision++
   }
 
   forgetStore(store: string): void {
@@ -99,6 +102,10 @@ export class SeriesBook {
     if (JSON.stringify(wanted) === JSON.stringify(this.#wanted)) return false
     this.#wanted = wanted
     return true
+  }
+
+  get revision(): number {
+    return this.#revision
   }
 
   get wanted(): RangeSet {

@@ -129,6 +129,12 @@ export interface Ledger extends AsyncDisposable {
   /** Ids of all slices with an archived answer, in no order: what the archive's listing is compared with. */
   answeredIds(series: LedgerSeries): AsyncIterable<string>
 
+  /**
+   * Grows with every change to the records of the series: what was made from them is up to date while this stands. 0
+   * where nothing was ever recorded.
+   */
+  revision(series: LedgerSeries): Promise<number>
+
   /** Counts by status; every status is there. */
   counts(series: LedgerSeries): Promise<Readonly<Record<SliceStatus, number>>>
 

@@ -24,6 +24,11 @@ export interface FileSystem {
   readonly list: (path: string) => AsyncIterable<DirectoryEntry>
   /** Bytes of a file; `undefined` when nothing is there. */
   readonly size: (path: string) => Promise<number | undefined>
+  /**
+   * A word that changes when the file's bytes, or the names in the directory, change; `undefined` when nothing is
+   * there.
+   */
+  readonly stamp: (path: string) => Promise<string | undefined>
   /** With its parents; gives the first directory it had to make, if any. */
   readonly makeDirectory: (path: string) => Promise<string | undefined>
   /** Replaces what is at `to`, at one instant. */

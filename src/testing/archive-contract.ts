@@ -170,6 +170,25 @@ export function archiveContract(name: string, makeSubject: () => Promise<Archive
         for await (const { bytes } of archive.list(btc)) expect(bytes).toBeUndefined()
       })
 
+      test('the stamp stands while nothing changes', async () => {
+        expect(await archive.stamp(btc)).toBeUndefined()
+        const stamps = new Set<string | undefined>()
+        for (const [body, n] of [
+          ['[1]', 0],
+          ['[1]', 1],
+          ['[2]', 0],
+        ] as const) {
+          await put(body, n)
+          await put('[9]', 0, { ...btc, symbol: 'ETHUSDT' })
+          await archive.get(btc, sliceOf(btc).id)
+          await names(archive.list(btc))
+          stamps.add(await archive.stamp(btc))
+          stamps.add(await archive.stamp(btc))
+          await new Promise((resolve) => setTimeout(resolve, 20)) // the grain of a file system's clock
+        }
+        expect(stamps.size).toBe(3)
+      })
+
       test('names every folder as it was given, whatever the symbol', async () => {
         const folders = [
           'BTCUSDT',

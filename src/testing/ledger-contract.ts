@@ -123,6 +123,28 @@ export function ledgerContract(name: string, makeSubject: () => Promise<LedgerSu
         expect(await ids(ledger.unstored(btc, 'lake'))).toEqual([idOf(1)])
       })
 
+      test('the revision grows with every change to the records, and with nothing else', async () => {
+        const revisions = [await ledger.revision(btc)]
+        const changes = [
+          () => record(sliceRecord(0), sliceRecord(1)),
+          () => record(sliceRecord(0, failed)),
+          () => ledger.forget(btc, [idOf(0)]),
+        ]
+        for (const change of changes) {
+          await change()
+          revisions.push(await ledger.revision(btc))
+        }
+        expect(revisions[0]).toBe(0)
+        revisions.slice(1).forEach((revision, n) => {
+          expect(revision).toBeGreaterThan(revisions[n]!)
+        })
+        await ledger.want(btc, span(0, 1))
+        await ledger.putFact(btc, 'first-bar', {})
+        await ledger.recordStored(btc, 'lake', [facet(1)])
+        await ledger.record(eth, [sliceRecord(0)])
+        expect(await ledger.revision(btc)).toBe(revisions.at(-1))
+      })
+
       test('all or none', async () => {
         await record(sliceRecord(0))
         const broken = sliceRecord(2, { items: 1.5 })

@@ -241,6 +241,15 @@ class FsArchive implements Archive {
     }
   }
 
+  async stamp(folder: ArchiveFolder): Promise<string | undefined> {
+    const directory = this.#directoryOf(folder)
+    try {
+      return await this.#files.stamp(directory)
+    } catch (error) {
+      throw readFault(error, directory)
+    }
+  }
+
   #isLeftOver(name: string): boolean {
     return this.#sweep && name.startsWith(TEMPORARY_PREFIX) && !name.startsWith(this.#temporaryStart)
   }

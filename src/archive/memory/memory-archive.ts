@@ -9,6 +9,7 @@ interface Kept {
   readonly folder: ArchiveFolder
   /** Per slice: the current answer first, then version 1, 2 … */
   readonly slices: Map<string, ArchivedResponse[]>
+  puts: number
 }
 
 /** An archive that lives as long as the process; for tests. */
@@ -36,8 +37,9 @@ class MemoryArchive implements Archive {
     const sha256 = hash('sha256', response.body, 'hex')
     const body = response.body.slice()
     const name = folderPath(folder)
-    const kept = this.#folders.get(name) ?? { folder, slices: new Map<string, ArchivedResponse[]>() }
+    const kept = this.#folders.get(name) ?? { folder, slices: new Map<string, ArchivedResponse[]>(), puts: 0 }
     this.#folders.set(name, kept)
+    kept.puts++
     const versions = kept.slices.get(slice.id) ?? []
     kept.slices.set(slice.id, versions)
     const current = versions[0]
@@ -57,6 +59,10 @@ class MemoryArchive implements Archive {
       for (const { sliceId, version, body } of versions)
         yield options?.sizes ? { sliceId, version, bytes: body.byteLength } : { sliceId, version }
     }
+  }
+
+  async stamp(folder: ArchiveFolder): Promise<string | undefined> {
+    return this.#folders.get(folderPath(folder))?.puts.toString()
   }
 
   async *folders(): AsyncIterable<ArchiveFolder> {

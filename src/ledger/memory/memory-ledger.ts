@@ -74,6 +74,10 @@ class MemoryLedger implements Ledger {
     for (const record of this.#book(series).slices()) if (isAnswered(record)) yield record.sliceId
   }
 
+  async revision(series: LedgerSeries): Promise<number> {
+    return this.#book(series).revision
+  }
+
   async counts(series: LedgerSeries): Promise<Readonly<Record<SliceStatus, number>>> {
     return this.#book(series).counts()
   }

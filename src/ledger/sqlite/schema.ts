@@ -10,6 +10,7 @@ export const migrations: readonly string[] = [
     endpoint TEXT NOT NULL,
     -- The widest slice so far: how far before a range a slice that reaches into it can start.
     span_ms INTEGER NOT NULL DEFAULT 0,
+    revision INTEGER NOT NULL DEFAULT 0,
     UNIQUE (series_id, endpoint)
   ) STRICT;
 

@@ -52,9 +52,11 @@ export const RECORD_STORED = `INSERT INTO stored (store, slice, sha256, row_coun
   SELECT ?, id, ?, ? FROM slice WHERE series = ? AND slice_id = ?
   ON CONFLICT (store, slice) DO UPDATE SET sha256 = excluded.sha256, row_count = excluded.row_count`
 
-/** Parameters: series id, endpoint, span. */
-export const KNOW_SERIES = `INSERT INTO series (series_id, endpoint, span_ms) VALUES (?, ?, ?)
-  ON CONFLICT (series_id, endpoint) DO UPDATE SET span_ms = excluded.span_ms WHERE excluded.span_ms > span_ms`
+/** Parameters: series id, endpoint, span, 1 when its records change. */
+export const KNOW_SERIES = `INSERT INTO series (series_id, endpoint, span_ms, revision) VALUES (?, ?, ?, ?)
+  ON CONFLICT (series_id, endpoint) DO UPDATE
+  SET span_ms = max(span_ms, excluded.span_ms), revision = revision + excluded.revision
+  WHERE excluded.revision > 0`
 
 export const PUT_RUN = `INSERT OR REPLACE INTO run (run_id, command, started_ms, ended_ms, exit_code, report)
   VALUES (?, ?, ?, ?, ?, ?)`

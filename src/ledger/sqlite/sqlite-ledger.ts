@@ -35,6 +35,7 @@ const ID_AT = recordColumns.length
 interface SeriesRow {
   readonly id: number
   readonly spanMs: number
+  readonly revision: number
 }
 
 class SqliteLedger implements Ledger {
@@ -55,7 +56,7 @@ class SqliteLedger implements Ledger {
     if (records.length === 0) return
     const spanMs = records.reduce((span, { range }) => Math.max(span, range.endMs - range.startMs), 0)
     await this.#write(() => {
-      const id = this.#know(series, spanMs)
+      const id = this.#know(series, { spanMs })
       const insert = this.#statement(sql.RECORD)
       for (const record of records) insert.run(id, ...toRow(record))
     })
@@ -82,6 +83,7 @@ class SqliteLedger implements Ledger {
         'DELETE FROM stored WHERE store IN (SELECT id FROM store) AND slice = (SELECT id FROM slice WHERE series = ? AND slice_id = ?)',
       )
       const drop = this.#statement('DELETE FROM slice WHERE series = ? AND slice_id = ?')
+      this.#know(series, { spanMs: 0 })
       for (const sliceId of sliceIds) {
         dropFacets.run(known.id, sliceId)
         drop.run(known.id, sliceId)
@@ -195,6 +197,10 @@ class SqliteLedger implements Ledger {
     )
   }
 
+  async revision(series: LedgerSeries): Promise<number> {
+    return this.#read(() => this.#find(series)?.revision ?? 0)
+  }
+
   async counts(series: LedgerSeries): Promise<Readonly<Record<SliceStatus, number>>> {
     return this.#read(() => {
       const counts = noCounts()
@@ -210,7 +216,7 @@ class SqliteLedger implements Ledger {
     const before = await this.wanted(series)
     if (sameSet(before, union(before, [range]))) return
     await this.#write(() => {
-      const id = this.#know(series, 0)
+      const id = this.#know(series)
       const wanted = union(this.#wantedOf(id), [range])
       this.#run('DELETE FROM wanted WHERE series = ?', id)
       for (const { startMs, endMs } of wanted)
@@ -233,7 +239,7 @@ class SqliteLedger implements Ledger {
   async putFact(series: LedgerSeries, name: string, fact: Readonly<Record<string, unknown>>): Promise<void> {
     const json = JSON.stringify(fact)
     await this.#write(() => {
-      const id = this.#know(series, 0)
+      const id = this.#know(series)
       this.#run('INSERT OR REPLACE INTO fact (series, name, fact) VALUES (?, ?, ?)', id, name, json)
     })
   }
@@ -275,15 +281,16 @@ class SqliteLedger implements Ledger {
   }
 
   /** The series' row, made and widened as needed; only inside a write. */
-  #know(series: LedgerSeries, spanMs: number): number {
-    this.#run(sql.KNOW_SERIES, series.seriesId, series.endpoint, spanMs)
+  #know(series: LedgerSeries, recorded?: { readonly spanMs: number }): number {
+    const { seriesId, endpoint } = series
+    this.#run(sql.KNOW_SERIES, seriesId, endpoint, recorded?.spanMs ?? 0, recorded ? 1 : 0)
     return this.#find(series)!.id
   }
 
   #find({ seriesId, endpoint }: LedgerSeries): SeriesRow | undefined {
-    const query = 'SELECT id, span_ms FROM series WHERE series_id = ? AND endpoint = ?'
+    const query = 'SELECT id, span_ms, revision FROM series WHERE series_id = ? AND endpoint = ?'
     const [row] = this.#rows(query, seriesId, endpoint)
-    return row && { id: row[0] as number, spanMs: row[1] as number }
+    return row && { id: row[0] as number, spanMs: row[1] as number, revision: row[2] as number }
   }
 
   #statement(query: string): StatementSync {

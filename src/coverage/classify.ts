@@ -1,0 +1,175 @@
+import type { Finding, FindingKind } from '../model/finding.ts'
+import { intersect, type RangeSet, subtract, toRangeSet } from '../model/range-set.ts'
+import { type EpochMs, iso, type TimeRange } from '../model/time.ts'
+import { ceilToBar, nextOpen, shiftBars, type Timeframe } from '../model/timeframe.ts'
+import { type BarGrid, expectedBars, finalEnd } from './expected.ts'
+
+/** Why an expected bar is not stored: exactly one class each. */
+export type GapClass =
+  | 'before_listing'
+  | 'after_delisting'
+  | 'closed_session'
+  | 'venue_outage'
+  | 'no_trade'
+  | 'source_absent'
+  | 'not_yet_final'
+  | 'never_fetched'
+  | 'fetch_failed'
+  | 'quarantined'
+
+/** The classes that keep a range from being complete. */
+export const openClasses: ReadonlySet<GapClass> = new Set([
+  'not_yet_final',
+  'never_fetched',
+  'fetch_failed',
+  'quarantined',
+])
+
+/** A run of missing bars of one class. */
+export interface GapRun {
+  readonly class: GapClass
+  /** From the first missing open time to the one after the last. */
+  readonly range: TimeRange
+  readonly bars: number
+  /** What shows it, in a few words. */
+  readonly evidence: string
+}
+
+/** What the ledger says of a slice that has more to say than "answered, nothing missing". */
+export interface SliceNote {
+  readonly range: TimeRange
+  readonly status: 'pending' | 'ok' | 'partial' | 'empty' | 'failed' | 'quarantined'
+  readonly findings: readonly Finding[]
+  readonly error: string | null
+  /** The venue's clock when it answered. */
+  readonly venueTimeMs: EpochMs | null
+  readonly completedAtMs: EpochMs | null
+}
+
+export interface CoverageFacts {
+  readonly grid: BarGrid
+  /** What is asked about. */
+  readonly range: TimeRange
+  /** Where slices were answered after their window had closed. */
+  readonly answered: RangeSet
+  /** The slices that are not, and the answered ones with something missing; ascending. */
+  readonly notes: readonly SliceNote[]
+  /** First bar the venue has, and how that is known. */
+  readonly first?: { readonly openTimeMs: EpochMs; readonly evidence: string }
+  /** Last bar the venue has of an instrument that stopped trading, and how that is known. */
+  readonly last?: { readonly openTimeMs: EpochMs; readonly evidence: string }
+  /** End of the last bar that can be final by now: later bars are not due yet. No bound when absent. */
+  readonly dueEndMs?: EpochMs
+  readonly settleMs: number
+  /** Bars without a trade: sent as rows, or left out. */
+  readonly quietBars: 'emitted' | 'omitted'
+}
+
+interface Claim {
+  readonly class: GapClass
+  readonly ranges: RangeSet
+  readonly evidence: string
+}
+
+/**
+ * Every expected bar of `range` that is not stored, in runs of one class, ascending. A bar belongs to the first that
+ * claims it: listing, delisting, then what its slice says, and last `never_fetched`. Linear in the notes.
+ */
+export function classifyGaps(facts: CoverageFacts): GapRun[] {
+  const { range, first, last, notes, answered } = facts
+  let open: RangeSet = [range]
+  const runs: GapRun[] = []
+  const take = (claim: Claim, within: RangeSet) => {
+    for (const part of intersect(within, claim.ranges)) {
+      const run = runOf(claim, part, facts.grid)
+      if (run) runs.push(run)
+    }
+  }
+  if (first) {
+    const ranges = toRangeSet([{ startMs: range.startMs, endMs: first.openTimeMs }])
+    take({ class: 'before_listing', ranges, evidence: first.evidence }, open)
+    open = subtract(open, ranges)
+  }
+  if (last) {
+    const ranges = toRangeSet([
+      { startMs: nextOpen(facts.grid.timeframe, last.openTimeMs), endMs: range.endMs },
+    ])
+    take({ class: 'after_delisting', ranges, evidence: last.evidence }, open)
+    open = subtract(open, ranges)
+  }
+  for (const note of notes) {
+    let here = intersect([note.range], open)
+    for (const claim of claimsOf(note, facts)) {
+      take(claim, here)
+      here = subtract(here, claim.ranges)
+    }
+  }
+  if (facts.dueEndMs !== undefined) {
+    const due = { startMs: Math.max(range.startMs, facts.dueEndMs), endMs: range.endMs }
+    const ranges = subtract(toRangeSet([due]), toRangeSet(notes.map((note) => note.range)))
+    take({ class: 'not_yet_final', ranges, evidence: "not closed by the venue's clock" }, open)
+    open = subtract(open, ranges)
+  }
+  const known = toRangeSet([...answered, ...notes.map((note) => note.range)])
+  take({ class: 'never_fetched', ranges: subtract([range], known), evidence: 'never asked for' }, open)
+  return joinNeighbours(runs.sort((a, b) => a.range.startMs - b.range.startMs))
+}
+
+function runOf(claim: Claim, part: TimeRange, grid: BarGrid): GapRun | undefined {
+  const bars = expectedBars(grid, part)
+  if (bars === 0) return undefined
+  const startMs = ceilToBar(grid.timeframe, part.startMs, grid.anchorMs)
+  const endMs = ceilToBar(grid.timeframe, part.endMs, grid.anchorMs)
+  return { class: claim.class, range: { startMs, endMs }, bars, evidence: claim.evidence }
+}
+
+function* claimsOf(note: SliceNote, facts: CoverageFacts): Generator<Claim> {
+  const { grid, settleMs, quietBars } = facts
+  const when = note.completedAtMs === null ? '' : `, asked ${iso(note.completedAtMs)}`
+  if (note.status === 'pending') {
+    yield { class: 'never_fetched', ranges: [note.range], evidence: 'the request was never answered' }
+    return
+  }
+  if (note.status === 'failed') {
+    yield { class: 'fetch_failed', ranges: [note.range], evidence: `${note.error ?? 'failed'}${when}` }
+    return
+  }
+  if (note.status === 'quarantined') {
+    const slots = toRangeSet(runsNamed('unreadable', note.findings, grid.timeframe))
+    const ranges = slots.length > 0 ? slots : [note.range]
+    yield { class: 'quarantined', ranges, evidence: `${note.error ?? 'rows could not be used'}${when}` }
+  }
+  const absent = toRangeSet(runsNamed('missing', note.findings, grid.timeframe))
+  const evidence = `the venue's answer does not hold it${when}`
+  yield { class: quietBars === 'omitted' ? 'no_trade' : 'source_absent', ranges: absent, evidence }
+  if (note.venueTimeMs !== null) {
+    const startMs = Math.max(finalEnd(grid, note.venueTimeMs, settleMs), note.range.startMs)
+    const ranges = toRangeSet([{ startMs, endMs: note.range.endMs }])
+    yield { class: 'not_yet_final', ranges, evidence: `not closed at the last answer${when}` }
+  }
+}
+
+/** The runs of bars that findings of one kind name. */
+export function* runsNamed(
+  kind: FindingKind,
+  findings: readonly Finding[],
+  timeframe: Timeframe,
+): Generator<TimeRange> {
+  for (const finding of findings) {
+    if (finding.kind !== kind || finding.openTimeMs === undefined) continue
+    yield { startMs: finding.openTimeMs, endMs: shiftBars(timeframe, finding.openTimeMs, finding.count ?? 1) }
+  }
+}
+
+/** Runs of one class that touch become one, with the evidence of the first. */
+function joinNeighbours(runs: readonly GapRun[]): GapRun[] {
+  const out: GapRun[] = []
+  for (const run of runs) {
+    const last = out.at(-1)
+    if (last?.class === run.class && last.range.endMs === run.range.startMs) {
+      const range = { startMs: last.range.startMs, endMs: run.range.endMs }
+      out[out.length - 1] = { ...last, range, bars: last.bars + run.bars }
+    } else out.push(run)
+  }
+  return out
+}

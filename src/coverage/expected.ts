@@ -1,0 +1,63 @@
+import type { EpochMs, TimeRange } from '../model/time.ts'
+import {
+  anchorOf,
+  ceilToBar,
+  countOpens,
+  fixedWidthMs,
+  floorToBar,
+  nextOpen,
+  type Timeframe,
+  widthMsMax,
+} from '../model/timeframe.ts'
+
+/** The grid the bars of a series are expected on. */
+export interface BarGrid {
+  readonly timeframe: Timeframe
+  /** An open time the venue has shown, for timeframes without a documented anchor (`3d`). */
+  readonly anchorMs?: EpochMs
+}
+
+/** How many bars are expected to open in `range`, on a market that never closes. */
+export const expectedBars = (grid: BarGrid, range: TimeRange): number =>
+  countOpens(grid.timeframe, range, grid.anchorMs)
+
+/**
+ * Runs of grid slots in `range` that no bar of `openTimesMs` opens in, each from its first open time to the one after
+ * its last. A bar that opens off the grid fills the slot it lies in.
+ *
+ * @param openTimesMs ascending; times outside `range` are passed over.
+ */
+export function missingRuns(grid: BarGrid, range: TimeRange, openTimesMs: ArrayLike<number>): TimeRange[] {
+  const { timeframe, anchorMs } = grid
+  const first = ceilToBar(timeframe, range.startMs, anchorMs)
+  const width = fixedWidthMs(timeframe)
+  const slotOf = width
+    ? (ms: number) => ms - ((((ms - first) % width) + width) % width)
+    : (ms: number) => floorToBar(timeframe, ms, anchorMs)
+  const runs: TimeRange[] = []
+  let awaited = first
+  for (let i = 0; i < openTimesMs.length; i++) {
+    const ms = openTimesMs[i]!
+    if (ms < range.startMs || ms >= range.endMs) continue
+    const slot = slotOf(ms)
+    if (slot > awaited) runs.push({ startMs: awaited, endMs: slot })
+    if (slot >= awaited) awaited = width ? slot + width : nextOpen(timeframe, slot)
+  }
+  if (awaited < range.endMs) {
+    runs.push({ startMs: awaited, endMs: ceilToBar(timeframe, range.endMs, anchorMs) })
+  }
+  return runs
+}
+
+/**
+ * End of the last bar that was final when the venue's clock stood at `venueTimeMs`. Where the grid is not known yet,
+ * one whole bar earlier than it could be: never too late.
+ */
+export function finalEnd(grid: BarGrid, venueTimeMs: EpochMs, settleMs: number): EpochMs {
+  const settled = Math.max(0, venueTimeMs - settleMs)
+  const { timeframe, anchorMs } = grid
+  if (anchorMs === undefined && anchorOf(timeframe) === undefined) {
+    return Math.max(0, settled - widthMsMax(timeframe))
+  }
+  return Math.max(0, floorToBar(timeframe, settled, anchorMs))
+}

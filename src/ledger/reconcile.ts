@@ -1,0 +1,55 @@
+import type { Ledger, LedgerSeries } from './ledger.ts'
+
+/** What of an archive the comparison needs; a folder of an `Archive` fits. */
+export interface ArchiveListing {
+  /** A word that stands while no answer appears, is replaced or vanishes. */
+  readonly stamp: () => Promise<string | undefined>
+  readonly list: () => AsyncIterable<{ readonly sliceId: string; readonly version: number }>
+}
+
+export interface Reconciled {
+  /** Slices whose answer is gone: the ledger knows them no more, so they are fetched again. */
+  readonly forgotten: number
+  /** Slices with an answer and no record: archived just before a crash, or put there by hand. To be read and recorded. */
+  readonly unrecorded: readonly string[]
+}
+
+const FACT = 'archive-listing'
+
+/**
+ * Brings the ledger level with what lies in the archive, by names only. Nothing is listed while the archive's stamp is
+ * the one `markReconciled` has noted, so a series that nobody touched costs one look. Deleting a series folder resets
+ * the series.
+ *
+ * Holds the ids of one series in memory, about 100 bytes a slice.
+ */
+export async function reconcile(
+  ledger: Ledger,
+  series: LedgerSeries,
+  archive: ArchiveListing,
+): Promise<Reconciled> {
+  const noted = await ledger.getFact(series, FACT)
+  if (noted && noted.stamp === ((await archive.stamp()) ?? null)) return { forgotten: 0, unrecorded: [] }
+  const present = new Set<string>()
+  for await (const { sliceId, version } of archive.list()) if (version === 0) present.add(sliceId)
+  const gone: string[] = []
+  for await (const sliceId of ledger.answeredIds(series)) if (!present.delete(sliceId)) gone.push(sliceId)
+  if (gone.length > 0) await ledger.forget(series, gone)
+  const unrecorded: string[] = []
+  for (const sliceId of present) if (!(await ledger.get(series, sliceId))) unrecorded.push(sliceId)
+  return { forgotten: gone.length, unrecorded }
+}
+
+/**
+ * Notes that the ledger has a record of every answer in the archive. Called when a series is done and none of its
+ * answers waits to be recorded. A crash before it costs one listing by the next run.
+ */
+export async function markReconciled(
+  ledger: Ledger,
+  series: LedgerSeries,
+  archive: Pick<ArchiveListing, 'stamp'>,
+): Promise<void> {
+  const stamp = (await archive.stamp()) ?? null
+  const noted = await ledger.getFact(series, FACT)
+  if (noted?.stamp !== stamp) await ledger.putFact(series, FACT, { stamp })
+}
