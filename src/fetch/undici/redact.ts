@@ -1,0 +1,11 @@
+const secret = /key|token|sign|secret|passw|auth|session/i
+
+/** A URL fit for logs, errors and the archive: no user, no fragment, and no parameter whose name smells of a secret. */
+export function redactUrl(url: URL): string {
+  const query = url.search
+    .slice(1)
+    .split('&')
+    .filter((pair) => pair !== '' && !secret.test(pair.split('=')[0]!))
+    .join('&')
+  return `${url.protocol}//${url.host}${url.pathname}${query === '' ? '' : `?${query}`}`
+}
