@@ -323,7 +323,7 @@ class UndiciFetcher implements Fetcher {
       attempt: call.tries,
       waitMs,
     })
-    await this.#clock.sleep(waitMs, call.signal)
+    await this.#clock.sleep(waitMs, call.signal).catch(() => call.signal.throwIfAborted())
   }
 
   #bucket(name: string): Bucket {
