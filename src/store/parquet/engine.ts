@@ -1,0 +1,197 @@
+import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
+import { allocateBatch, type BarBatch, nativeFields } from '../../model/bar.ts'
+import { lakeColumns } from '../../model/lake.ts'
+import { plainNumber } from '../digest.ts'
+
+/** Rows in one of DuckDB's chunks. */
+const CHUNK_ROWS = 2_048
+
+/** A text as an SQL literal. */
+export const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
+
+/** A path as an SQL literal for a reader, which would take `*`, `?` and `[` in it as a pattern. */
+export const pathLiteral = (path: string): string => literal(path.replace(/[*?[]/g, '[$&]'))
+
+/** Lake columns by number, so that readers find a column whether a file has it or not. */
+const fieldId = (column: (typeof lakeColumns)[number]): number => lakeColumns.indexOf(column) + 1
+
+/** `read_parquet` of lake files with every lake column, NULL where a file lacks it; opens no file to learn that. */
+export function readLakeFiles(paths: readonly string[]): string {
+  const schema = lakeColumns
+    .map(
+      (column) => `${fieldId(column)}: {name: '${column.name}', type: '${column.type}', default_value: NULL}`,
+    )
+    .join(', ')
+  return `read_parquet([${paths.map(pathLiteral).join(', ')}], schema = MAP {${schema}})`
+}
+
+type Column = (typeof lakeColumns)[number]
+const isNative = ({ field }: Column) => (nativeFields as readonly string[]).includes(field)
+
+/** DuckDB's value for a column handed over as DOUBLE, NaN for unknown. */
+function fromDouble(column: Column): string {
+  const value = isNative(column) ? `nullif(${column.name}, 'nan'::DOUBLE)` : column.name
+  if (column.type === 'TIMESTAMP') return `make_timestamp((${value} * 1000)::BIGINT) AS ${column.name}`
+  return column.type === 'BIGINT' ? `${value}::BIGINT AS ${column.name}` : `${value} AS ${column.name}`
+}
+
+/** The inverse of `fromDouble`. */
+function toDouble(column: Column): string {
+  const time = `epoch_us(${column.name})::DOUBLE / 1000`
+  const value = column.type === 'TIMESTAMP' ? time : `${column.name}::DOUBLE`
+  return isNative(column) ? `coalesce(${value}, 'nan'::DOUBLE)` : value
+}
+
+interface Feed {
+  readonly names: readonly string[]
+  readonly columns: readonly Float64Array[]
+  readonly length: number
+}
+
+/**
+ * DuckDB, loaded when first used: about 50 ms and 40 MB. Bars go in by a table function over their columns and come out
+ * by chunks; nothing is staged. One thread writes, so that the same bars give the same bytes.
+ */
+export class Engine {
+  private opening: Promise<DuckDBInstance> | undefined
+  private readonly memoryLimit: string
+  private readonly feeds = new Map<number, Feed>()
+  private lastFeed = 0
+
+  constructor(memoryLimit: string) {
+    this.memoryLimit = memoryLimit
+  }
+
+  /** Writes bars as a Parquet file, whole columns in `lakeColumns` order, native ones the batch has. Not synced. */
+  async writeFile(path: string, batch: BarBatch, metadata: Readonly<Record<string, string>>): Promise<void> {
+    const used = lakeColumns.filter((column) => sourceOf(batch, column))
+    const feed = this.addFeed({
+      names: used.map(({ name }) => name),
+      columns: used.map((column) => sourceOf(batch, column)!),
+      length: batch.length,
+    })
+    const options = [
+      // Level 1 of zstd with the newer encodings is smaller than level 3 without, and takes half the time.
+      'FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, PARQUET_VERSION v2, USE_TMP_FILE false',
+      `FIELD_IDS {${used.map((column) => `${column.name}: ${fieldId(column)}`).join(', ')}}`,
+      `KV_METADATA {${Object.entries(metadata)
+        .map(([key, value]) => `${key}: ${literal(value)}`)
+        .join(', ')}}`,
+    ]
+    try {
+      const select = `SELECT ${used.map(fromDouble).join(', ')} FROM everybar_feed(${feed})`
+      await this.with((connection) =>
+        connection.run(`COPY (${select}) TO ${literal(path)} (${options.join(', ')})`),
+      )
+    } finally {
+      this.feeds.delete(feed)
+    }
+  }
+
+  /** Bars of lake files in file order, chunk by chunk. Native columns no row has a value for are left in, as NaN. */
+  async *readBars(paths: readonly string[], where = ''): AsyncGenerator<BarBatch> {
+    const connection = await (await this.instance()).connect()
+    try {
+      const select = `SELECT ${lakeColumns.map(toDouble).join(', ')} FROM ${readLakeFiles(paths)} ${where}`
+      const result = await connection.stream(select)
+      for (;;) {
+        const chunk = await result.fetchChunk()
+        if (!chunk || chunk.rowCount === 0) return
+        const batch = allocateBatch(chunk.rowCount, nativeFields)
+        lakeColumns.forEach((column, c) => {
+          const vector = chunk.getColumnVector(c) as unknown as { readonly items: Float64Array }
+          sourceOf(batch, column)!.set(vector.items.subarray(0, chunk.rowCount))
+        })
+        yield batch
+      }
+    } finally {
+      connection.closeSync()
+    }
+  }
+
+  /** The rows of a small answer, by column name. */
+  async rows(sql: string): Promise<Record<string, unknown>[]> {
+    return this.with(async (connection) => (await connection.runAndReadAll(sql)).getRowObjectsJS())
+  }
+
+  async close(): Promise<void> {
+    const opening = this.opening
+    this.opening = undefined
+    if (opening) (await opening).closeSync()
+  }
+
+  private async with<T>(use: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
+    const connection = await (await this.instance()).connect()
+    try {
+      return await use(connection)
+    } finally {
+      connection.closeSync()
+    }
+  }
+
+  private instance(): Promise<DuckDBInstance> {
+    this.opening ??= this.open()
+    return this.opening
+  }
+
+  private async open(): Promise<DuckDBInstance> {
+    const { DuckDBInstance, DuckDBTableFunction, DOUBLE, INTEGER } = await import('@duckdb/node-api')
+    const instance = await DuckDBInstance.create(':memory:', {
+      threads: '1',
+      memory_limit: this.memoryLimit,
+      temp_directory: '',
+    })
+    const connection = await instance.connect()
+    const feedOf = (id: number): Feed => this.feeds.get(id)!
+    connection.registerTableFunction(
+      DuckDBTableFunction.create({
+        name: 'everybar_feed',
+        parameterTypes: [INTEGER],
+        bindFunction: (info) => {
+          const id = Number(info.getParameter(0))
+          for (const name of feedOf(id).names) info.addResultColumn(name, DOUBLE)
+          info.setCardinality(feedOf(id).length, true)
+          info.setBindData({ id })
+        },
+        initFunction: (info) => info.setInitData({ at: 0 }),
+        mainFunction: (info, chunk) => {
+          const feed = feedOf((info.bindData as { id: number }).id)
+          const scan = info.initData as { at: number }
+          const rows = Math.min(CHUNK_ROWS, feed.length - scan.at)
+          chunk.rowCount = rows
+          if (rows === 0) return
+          feed.columns.forEach((column, c) => {
+            const vector = chunk.getColumnVector(c) as unknown as { items: Float64Array; flush(): void }
+            const { items } = vector
+            for (let i = 0; i < rows; i++) items[i] = plainNumber(column[scan.at + i]!)
+            vector.flush()
+          })
+          scan.at += rows
+        },
+      }),
+    )
+    connection.closeSync()
+    return instance
+  }
+
+  private addFeed(feed: Feed): number {
+    this.lastFeed = (this.lastFeed + 1) % 2_000_000_000
+    this.feeds.set(this.lastFeed, feed)
+    return this.lastFeed
+  }
+}
+
+/** The array behind a lake column of a batch; `undefined` for a native field it lacks. */
+function sourceOf(batch: BarBatch, { field }: Column): Float64Array | undefined {
+  switch (field) {
+    case 'openTimeMs':
+    case 'open':
+    case 'high':
+    case 'low':
+    case 'close':
+    case 'volume':
+      return batch[field]
+    default:
+      return batch.native[field]
+  }
+}

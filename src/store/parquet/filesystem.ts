@@ -1,0 +1,77 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+
+/** The few things the lake does to a disk beside what DuckDB reads and writes; replaced in tests of faults. */
+export interface LakeFilesystem {
+  /** Makes the folder and those above it, durably; nothing if it is there. */
+  makeFolder(path: string): Promise<void>
+  /** Makes an empty file; fails if there is one. */
+  create(path: string): Promise<void>
+  /** Returns when the content of the file is on the disk. */
+  sync(path: string): Promise<void>
+  /** Puts the file in place of whatever is at `to`, at once. */
+  rename(from: string, to: string): Promise<void>
+  /** Returns when the names in the folder are on the disk. */
+  syncFolder(path: string): Promise<void>
+  /** Nothing if there is none. */
+  remove(path: string): Promise<void>
+  /** Names in a folder, sorted; none if it does not exist. */
+  list(path: string): Promise<string[]>
+  /** `undefined` if there is no such file. */
+  stat(path: string): Promise<{ readonly bytes: number; readonly changedMs: number } | undefined>
+  /** sha256 of the content. */
+  digest(path: string): Promise<string>
+}
+
+const isCode = (error: unknown, ...codes: string[]): boolean =>
+  error instanceof Error && 'code' in error && codes.includes(String(error.code))
+
+async function syncPath(path: string, flags: string): Promise<void> {
+  const handle = await open(path, flags)
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+export const nodeFilesystem: LakeFilesystem = {
+  async makeFolder(path) {
+    const first = await mkdir(path, { recursive: true })
+    // Each new name is in the folder above it.
+    for (let made = path; first !== undefined && made.length >= first.length; made = dirname(made)) {
+      await syncPath(dirname(made), 'r')
+    }
+  },
+  async create(path) {
+    await (await open(path, 'wx')).close()
+  },
+  sync: (path) => syncPath(path, 'r+'),
+  rename,
+  syncFolder: (path) => syncPath(path, 'r'),
+  remove: (path) => rm(path, { force: true }),
+  async list(path) {
+    try {
+      return (await readdir(path)).sort()
+    } catch (error) {
+      if (isCode(error, 'ENOENT', 'ENOTDIR')) return []
+      throw error
+    }
+  },
+  async stat(path) {
+    try {
+      const found = await stat(path)
+      return found.isFile() ? { bytes: found.size, changedMs: found.mtimeMs } : undefined
+    } catch (error) {
+      if (isCode(error, 'ENOENT', 'ENOTDIR')) return undefined
+      throw error
+    }
+  },
+  async digest(path) {
+    const hash = createHash('sha256')
+    for await (const piece of createReadStream(path)) hash.update(piece as Uint8Array)
+    return hash.digest('hex')
+  },
+}

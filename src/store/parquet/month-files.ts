@@ -1,0 +1,135 @@
+import { dirname, join } from 'node:path'
+import { type BarBatch, concatBatches } from '../../model/bar.ts'
+import { LAKE_SCHEMA_VERSION, lakePath } from '../../model/lake.ts'
+import { type Series, seriesId } from '../../model/series.ts'
+import { iso, type TimeRange } from '../../model/time.ts'
+import { withoutBlankColumns } from '../bars.ts'
+import { type Engine, pathLiteral } from './engine.ts'
+import { corrupt, readError, writeError } from './errors.ts'
+import type { LakeFilesystem } from './filesystem.ts'
+import { tempFolder, tempPath } from './temp-files.ts'
+
+/** Rows in a run that `stream` gives; also DuckDB's row group. */
+const RUN_ROWS = 122_880
+
+/** Month files of one lake, one at a time. Knows how a file is read, checked, written and replaced. */
+export class MonthFiles {
+  private readonly root: string
+  private readonly engine: Engine
+  private readonly fs: LakeFilesystem
+
+  constructor(root: string, engine: Engine, fs: LakeFilesystem) {
+    this.root = root
+    this.engine = engine
+    this.fs = fs
+  }
+
+  pathOf(series: Series, month: TimeRange): string {
+    return join(this.root, lakePath(series, month.startMs))
+  }
+
+  /** The series a file says it holds; `undefined` where it says none. @throws `store.corrupt` */
+  async seriesIn(path: string): Promise<string | undefined> {
+    try {
+      const sql = `SELECT decode(value) AS id FROM parquet_kv_metadata(${pathLiteral(path)}) WHERE decode(key) = 'series'`
+      const [row] = await this.engine.rows(sql)
+      return typeof row?.id === 'string' ? row.id : undefined
+    } catch (error) {
+      throw readError(error, path)
+    }
+  }
+
+  /** A whole month, checked; `undefined` where there is no file. @throws `store.corrupt` */
+  async read(series: Series, month: TimeRange): Promise<BarBatch | undefined> {
+    if (!(await this.fs.stat(this.pathOf(series, month)))) return undefined
+    const runs: BarBatch[] = []
+    for await (const run of this.stream(series, month, month)) runs.push(run)
+    if (runs.length === 0) throw corrupt(this.pathOf(series, month), 'holds no bars')
+    return runs.length === 1 ? runs[0] : concatBatches(runs)
+  }
+
+  /** Bars of a month that open in `range`, in runs, checked. The file has to exist. @throws `store.corrupt` */
+  async *stream(series: Series, month: TimeRange, range: TimeRange): AsyncGenerator<BarBatch> {
+    const path = this.pathOf(series, month)
+    const says = await this.seriesIn(path)
+    if (says !== seriesId(series))
+      throw corrupt(path, `holds ${says ?? 'no named series'}, not ${seriesId(series)}`)
+    const whole = range.startMs <= month.startMs && range.endMs >= month.endMs
+    const time = (ms: number) => `make_timestamp(${ms * 1000})`
+    const where = whole
+      ? ''
+      : `WHERE open_time >= ${time(Math.max(range.startMs, month.startMs))} AND open_time < ${time(Math.min(range.endMs, month.endMs))}`
+    let chunks: BarBatch[] = []
+    let rows = 0
+    let before = month.startMs - 1
+    try {
+      for await (const chunk of this.engine.readBars([path], where)) {
+        before = checkOrder(chunk, before, month, path)
+        chunks.push(chunk)
+        rows += chunk.length
+        if (rows >= RUN_ROWS) {
+          yield withoutBlankColumns(concatBatches(chunks))
+          chunks = []
+          rows = 0
+        }
+      }
+    } catch (error) {
+      throw readError(error, path)
+    }
+    if (rows > 0) yield withoutBlankColumns(concatBatches(chunks))
+  }
+
+  /**
+   * Puts a file with exactly these bars in place, at once and durably; a reader sees the old file or the new one. No
+   * bars: no file. A file that has the very bytes already is left alone.
+   */
+  async write(series: Series, month: TimeRange, bars: BarBatch): Promise<void> {
+    const path = this.pathOf(series, month)
+    const temp = tempPath(this.root)
+    try {
+      if (bars.length === 0) return await this.removeFile(path)
+      await this.fs.makeFolder(tempFolder(this.root))
+      await this.fs.makeFolder(dirname(path))
+      await this.fs.create(temp)
+      await this.engine.writeFile(temp, withoutBlankColumns(bars), {
+        series: seriesId(series),
+        schema: String(LAKE_SCHEMA_VERSION),
+      })
+      if (await this.sameBytes(temp, path)) return await this.fs.remove(temp)
+      await this.fs.sync(temp)
+      await this.fs.rename(temp, path)
+      await this.fs.syncFolder(dirname(path))
+    } catch (error) {
+      await this.fs.remove(temp).catch(() => {})
+      throw writeError(error, path)
+    }
+  }
+
+  private async removeFile(path: string): Promise<void> {
+    if (!(await this.fs.stat(path))) return
+    await this.fs.remove(path)
+    await this.fs.syncFolder(dirname(path))
+  }
+
+  private async sameBytes(a: string, b: string): Promise<boolean> {
+    const [left, right] = await Promise.all([this.fs.stat(a), this.fs.stat(b)])
+    if (!left || !right || left.bytes !== right.bytes) return false
+    return (await this.fs.digest(a)) === (await this.fs.digest(b))
+  }
+}
+
+/** @returns the last open time. @throws `store.corrupt` when bars do not ascend or leave the month. */
+function checkOrder(chunk: BarBatch, last: number, month: TimeRange, path: string): number {
+  let before = last
+  for (let i = 0; i < chunk.length; i++) {
+    const ms = chunk.openTimeMs[i]!
+    if (!(ms > before && ms < month.endMs)) {
+      throw corrupt(
+        path,
+        `holds a bar at ${iso(ms)} after one at ${iso(before)}: out of order or of another month`,
+      )
+    }
+    before = ms
+  }
+  return before
+}
