@@ -1,7 +1,6 @@
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
-import { allocateBatch, type BarBatch, nativeFields } from '../../model/bar.ts'
+import { allocateBatch, type BarBatch, nativeFields, sliceBatch } from '../../model/bar.ts'
 import { lakeColumns } from '../../model/lake.ts'
-import { plainNumber } from '../digest.ts'
 
 /** Rows in one of DuckDB's chunks. */
 const CHUNK_ROWS = 2_048
@@ -40,6 +39,14 @@ function toDouble(column: Column): string {
   const time = `epoch_us(${column.name})::DOUBLE / 1000`
   const value = column.type === 'TIMESTAMP' ? time : `${column.name}::DOUBLE`
   return isNative(column) ? `coalesce(${value}, 'nan'::DOUBLE)` : value
+}
+
+/** What a Parquet file's footer says. */
+export interface FileDescription {
+  readonly rows: number
+  readonly columns: ReadonlySet<string>
+  /** The series id in its metadata; `undefined` for a file that is none of ours. */
+  readonly series: string | undefined
 }
 
 interface Feed {
@@ -88,22 +95,60 @@ export class Engine {
     }
   }
 
-  /** Bars of lake files in file order, chunk by chunk. Native columns no row has a value for are left in, as NaN. */
-  async *readBars(paths: readonly string[], where = ''): AsyncGenerator<BarBatch> {
+  /** What a file says of itself. Throws what DuckDB throws for a file that is no Parquet. */
+  async describe(path: string): Promise<FileDescription> {
+    const file = pathLiteral(path)
+    const [row] = await this.rows(
+      `SELECT (SELECT num_rows::DOUBLE FROM parquet_file_metadata(${file})) AS rows,
+        (SELECT list(name) FROM parquet_schema(${file}) WHERE field_id IS NOT NULL) AS columns,
+        (SELECT first(decode(value)) FROM parquet_kv_metadata(${file}) WHERE decode(key) = 'series') AS series`,
+    )
+    const { rows, columns, series } = row ?? {}
+    return {
+      rows: Number(rows),
+      columns: new Set(Array.isArray(columns) ? columns.map(String) : []),
+      series: typeof series === 'string' ? series : undefined,
+    }
+  }
+
+  /** Bars of a lake file in file order, `runRows` at a time. The batches have the native columns of the file. */
+  async *readBars(
+    path: string,
+    file: FileDescription,
+    runRows: number,
+    where = '',
+  ): AsyncGenerator<BarBatch> {
+    const used = lakeColumns.filter((column) => !isNative(column) || file.columns.has(column.name))
+    const fields = nativeFields.filter((field) => used.some((column) => column.field === field))
     const connection = await (await this.instance()).connect()
     try {
-      const select = `SELECT ${lakeColumns.map(toDouble).join(', ')} FROM ${readLakeFiles(paths)} ${where}`
-      const result = await connection.stream(select)
+      const result = await connection.stream(
+        `SELECT ${used.map(toDouble).join(', ')} FROM ${readLakeFiles([path])} ${where}`,
+      )
+      let run = allocateBatch(Math.min(file.rows, runRows), fields)
+      let at = 0
       for (;;) {
         const chunk = await result.fetchChunk()
-        if (!chunk || chunk.rowCount === 0) return
-        const batch = allocateBatch(chunk.rowCount, nativeFields)
-        lakeColumns.forEach((column, c) => {
-          const vector = chunk.getColumnVector(c) as unknown as { readonly items: Float64Array }
-          sourceOf(batch, column)!.set(vector.items.subarray(0, chunk.rowCount))
-        })
-        yield batch
+        const rows = chunk?.rowCount ?? 0
+        if (!chunk || rows === 0) break
+        const vectors = used.map(
+          (_, c) => (chunk.getColumnVector(c) as unknown as { items: Float64Array }).items,
+        )
+        for (let taken = 0; taken < rows; ) {
+          if (at === run.length) {
+            yield run
+            run = allocateBatch(Math.min(file.rows, runRows), fields)
+            at = 0
+          }
+          const part = Math.min(rows - taken, run.length - at)
+          used.forEach((column, c) => {
+            sourceOf(run, column)!.set(vectors[c]!.subarray(taken, taken + part), at)
+          })
+          taken += part
+          at += part
+        }
       }
+      if (at > 0) yield sliceBatch(run, 0, at)
     } finally {
       connection.closeSync()
     }
@@ -163,7 +208,8 @@ export class Engine {
           feed.columns.forEach((column, c) => {
             const vector = chunk.getColumnVector(c) as unknown as { items: Float64Array; flush(): void }
             const { items } = vector
-            for (let i = 0; i < rows; i++) items[i] = plainNumber(column[scan.at + i]!)
+            // Adding 0 makes −0 a plain 0; NaN becomes NULL in `fromDouble`.
+            for (let i = 0; i < rows; i++) items[i] = column[scan.at + i]! + 0
             vector.flush()
           })
           scan.at += rows

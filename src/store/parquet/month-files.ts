@@ -1,10 +1,10 @@
 import { dirname, join } from 'node:path'
-import { type BarBatch, concatBatches } from '../../model/bar.ts'
+import type { BarBatch } from '../../model/bar.ts'
 import { LAKE_SCHEMA_VERSION, lakePath } from '../../model/lake.ts'
 import { type Series, seriesId } from '../../model/series.ts'
 import { iso, type TimeRange } from '../../model/time.ts'
 import { withoutBlankColumns } from '../bars.ts'
-import { type Engine, pathLiteral } from './engine.ts'
+import type { Engine, FileDescription } from './engine.ts'
 import { corrupt, readError, writeError } from './errors.ts'
 import type { LakeFilesystem } from './filesystem.ts'
 import { tempFolder, tempPath } from './temp-files.ts'
@@ -30,53 +30,38 @@ export class MonthFiles {
 
   /** The series a file says it holds; `undefined` where it says none. @throws `store.corrupt` */
   async seriesIn(path: string): Promise<string | undefined> {
-    try {
-      const sql = `SELECT decode(value) AS id FROM parquet_kv_metadata(${pathLiteral(path)}) WHERE decode(key) = 'series'`
-      const [row] = await this.engine.rows(sql)
-      return typeof row?.id === 'string' ? row.id : undefined
-    } catch (error) {
-      throw readError(error, path)
-    }
+    return (await this.describe(path)).series
   }
 
   /** A whole month, checked; `undefined` where there is no file. @throws `store.corrupt` */
   async read(series: Series, month: TimeRange): Promise<BarBatch | undefined> {
     if (!(await this.fs.stat(this.pathOf(series, month)))) return undefined
-    const runs: BarBatch[] = []
-    for await (const run of this.stream(series, month, month)) runs.push(run)
-    if (runs.length === 0) throw corrupt(this.pathOf(series, month), 'holds no bars')
-    return runs.length === 1 ? runs[0] : concatBatches(runs)
+    for await (const all of this.stream(series, month, month, Number.POSITIVE_INFINITY)) return all
+    throw corrupt(this.pathOf(series, month), 'holds no bars')
   }
 
   /** Bars of a month that open in `range`, in runs, checked. The file has to exist. @throws `store.corrupt` */
-  async *stream(series: Series, month: TimeRange, range: TimeRange): AsyncGenerator<BarBatch> {
+  async *stream(
+    series: Series,
+    month: TimeRange,
+    range: TimeRange,
+    runRows = RUN_ROWS,
+  ): AsyncGenerator<BarBatch> {
     const path = this.pathOf(series, month)
-    const says = await this.seriesIn(path)
-    if (says !== seriesId(series))
-      throw corrupt(path, `holds ${says ?? 'no named series'}, not ${seriesId(series)}`)
-    const whole = range.startMs <= month.startMs && range.endMs >= month.endMs
-    const time = (ms: number) => `make_timestamp(${ms * 1000})`
-    const where = whole
-      ? ''
-      : `WHERE open_time >= ${time(Math.max(range.startMs, month.startMs))} AND open_time < ${time(Math.min(range.endMs, month.endMs))}`
-    let chunks: BarBatch[] = []
-    let rows = 0
+    const file = await this.describe(path)
+    if (file.series !== seriesId(series)) {
+      throw corrupt(path, `holds ${file.series ?? 'no named series'}, not ${seriesId(series)}`)
+    }
     let before = month.startMs - 1
+    const runs = this.engine.readBars(path, file, runRows, within(month, range))
     try {
-      for await (const chunk of this.engine.readBars([path], where)) {
-        before = checkOrder(chunk, before, month, path)
-        chunks.push(chunk)
-        rows += chunk.length
-        if (rows >= RUN_ROWS) {
-          yield withoutBlankColumns(concatBatches(chunks))
-          chunks = []
-          rows = 0
-        }
+      for await (const run of runs) {
+        before = checkOrder(run, before, month, path)
+        yield withoutBlankColumns(run)
       }
     } catch (error) {
       throw readError(error, path)
     }
-    if (rows > 0) yield withoutBlankColumns(concatBatches(chunks))
   }
 
   /**
@@ -105,6 +90,14 @@ export class MonthFiles {
     }
   }
 
+  private async describe(path: string): Promise<FileDescription> {
+    try {
+      return await this.engine.describe(path)
+    } catch (error) {
+      throw readError(error, path)
+    }
+  }
+
   private async removeFile(path: string): Promise<void> {
     if (!(await this.fs.stat(path))) return
     await this.fs.remove(path)
@@ -116,6 +109,16 @@ export class MonthFiles {
     if (!left || !right || left.bytes !== right.bytes) return false
     return (await this.fs.digest(a)) === (await this.fs.digest(b))
   }
+}
+
+/** The SQL condition for bars of a month that open in `range`; empty for all of them. */
+function within(month: TimeRange, range: TimeRange): string {
+  const time = (ms: number) => `make_timestamp(${ms * 1000})`
+  const conditions = [
+    ...(range.startMs > month.startMs ? [`open_time >= ${time(range.startMs)}`] : []),
+    ...(range.endMs < month.endMs ? [`open_time < ${time(range.endMs)}`] : []),
+  ]
+  return conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`
 }
 
 /** @returns the last open time. @throws `store.corrupt` when bars do not ascend or leave the month. */
