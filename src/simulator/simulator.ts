@@ -46,7 +46,7 @@ export interface SimulatorOptions {
   readonly faults?: string | readonly FaultRule[]
   /** Compress for clients that accept it: no, which is faster. */
   readonly gzip?: boolean
-  /** Encoded bars kept in memory: 256 MB. */
+  /** Encoded bars kept in memory: 400 MB, about 2.4 million. */
   readonly cacheBytesMax?: number
   /** Requests remembered in `log()`: 10,000. Counts cover all. */
   readonly logMax?: number
@@ -80,7 +80,7 @@ export interface Simulator {
 const defaultLimits: Readonly<Record<Market, number>> = { spot: 6000, um: 2400 }
 const SETTLED_MS = 30_000
 const BINANCE_OPENED_MS = Date.UTC(2017, 7, 17, 4)
-const CACHE_BYTES = 256 * 1024 * 1024
+const CACHE_BYTES = 400 * 1024 * 1024
 
 /**
  * Starts a venue on loopback that speaks Binance's REST: spot under `/api/v3`, USD-M futures under `/fapi/v1`.

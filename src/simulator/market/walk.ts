@@ -12,6 +12,11 @@ export const BLOCK_MS = BLOCK_BARS * MINUTE_MS
 /** Longer than any row: 12 elements of at most 16 digits, a point, quotes and a comma. */
 const ROW_BYTES_MAX = 240
 
+const OPEN_BRACKET = 0x5b
+const CLOSE_BRACKET = 0x5d
+const COMMA = 0x2c
+
+/** Standard size of a minute's step, as a share of the price. */
 const STEP = 0.0007
 const wellKnownPrices: Readonly<Record<string, number>> = { BTCUSDT: 42_000, ETHUSDT: 2_300, BNBUSDT: 310 }
 
@@ -22,6 +27,9 @@ export interface Walk {
   readonly price: number
   readonly quietShare: number
   readonly outages: readonly TimeRange[]
+  /** Units of price and of quantity in one whole. */
+  readonly ticks: number
+  readonly lots: number
   /** Decimal places of the text: spot pads to eight, futures show what they count in. */
   readonly shown: { readonly price: number; readonly quantity: number; readonly quote: number }
 }
@@ -44,8 +52,16 @@ export function walkOf(symbol: SyntheticSymbol, market: Market, options: Synthet
     priceDecimals,
     quantityDecimals,
   }
-  const outages = [...options.outages, ...(symbol.outages ?? [])]
-  return { listing, seed, price, quietShare: symbol.quietShare ?? 0.02, outages, shown }
+  return {
+    listing,
+    seed,
+    price,
+    quietShare: symbol.quietShare ?? 0.02,
+    outages: [...options.outages, ...(symbol.outages ?? [])],
+    ticks: 10 ** priceDecimals,
+    lots: 10 ** quantityDecimals,
+    shown,
+  }
 }
 
 /** Logarithm of the price at which block `index` begins, and the one before it ends. */
@@ -63,11 +79,14 @@ function pricesOf(walk: Walk, index: number, random: () => number): Float64Array
     prices[i] = prices[i - 1]! + (random() + random() + random() - 1.5) * 2 * STEP
   const start = anchor(walk, index)
   const drift = (anchor(walk, index + 1) - start - prices[BLOCK_BARS]!) / BLOCK_BARS
-  const ticks = 10 ** walk.listing.priceDecimals
+  const { ticks } = walk
   for (let i = 0; i <= BLOCK_BARS; i++)
     prices[i] = Math.max(2, Math.round(Math.exp(start + prices[i]! + drift * i) * ticks))
   return prices
 }
+
+/** Reused: a block is written without a pause, and copied out. */
+const writer = new RowWriter(BLOCK_BARS * ROW_BYTES_MAX + 2)
 
 /** The bars of block `index`: those from listing to delisting that open in no outage. */
 export function walkBlock(walk: Walk, index: number): Block {
@@ -77,25 +96,30 @@ export function walkBlock(walk: Walk, index: number): Block {
   const block = { startMs, endMs: startMs + BLOCK_MS }
   const outages = walk.outages.filter((outage) => outage.startMs < block.endMs && outage.endMs > startMs)
   const { onboardMs, delistedMs = Number.POSITIVE_INFINITY } = walk.listing
-  const writer = new RowWriter(BLOCK_BARS * ROW_BYTES_MAX + 2)
+  writer.at = 0
   const times = new Float64Array(BLOCK_BARS)
   const offsets = new Uint32Array(BLOCK_BARS + 1)
   let rows = 0
-  writer.byte(0x5b)
+  writer.byte(OPEN_BRACKET)
   offsets[0] = 1
   for (let i = 0; i < BLOCK_BARS; i++) {
     const openMs = startMs + i * MINUTE_MS
     // Drawn for every minute, listed or not, so that neither listing time nor outages move the bars after them.
-    const draws = [random(), random(), random(), random()] as const
+    const quiet = random() < walk.quietShare
+    const size = random()
+    const reach = random()
+    const share = random()
     if (openMs < onboardMs || openMs >= delistedMs) continue
-    if (outages.some((outage) => openMs >= outage.startMs && openMs < outage.endMs)) continue
-    writeBar(writer, walk, openMs, prices[i]!, prices[i + 1]!, draws)
-    writer.byte(0x2c)
+    if (outages.length > 0 && outages.some((outage) => openMs >= outage.startMs && openMs < outage.endMs))
+      continue
+    const open = prices[i]!
+    writeBar(walk, openMs, open, quiet ? open : prices[i + 1]!, quiet ? 0 : size, reach, share)
+    writer.byte(COMMA)
     times[rows++] = openMs
     offsets[rows] = writer.at
   }
-  if (rows === 0) writer.byte(0x5d)
-  else writer.bytes[writer.at - 1] = 0x5d
+  if (rows === 0) writer.byte(CLOSE_BRACKET)
+  else writer.bytes[writer.at - 1] = CLOSE_BRACKET
   return {
     ...block,
     times: times.slice(0, rows),
@@ -105,43 +129,39 @@ export function walkBlock(walk: Walk, index: number): Block {
   }
 }
 
-type Draws = readonly [quiet: number, size: number, reach: number, share: number]
-
+/** One row. A `size` of 0 is a minute without a trade; `reach` is how far high and low go, `share` what takers bought. */
 function writeBar(
-  writer: RowWriter,
   walk: Walk,
   openMs: number,
   open: number,
-  next: number,
-  [quietDraw, size, reach, share]: Draws,
+  close: number,
+  size: number,
+  reach: number,
+  share: number,
 ): void {
+  const { ticks, lots, shown } = walk
   const { priceDecimals, quantityDecimals } = walk.listing
-  const quiet = quietDraw < walk.quietShare
-  const close = quiet ? open : next
-  const spread = quiet ? 0 : Math.floor(open * STEP * reach)
+  const spread = size === 0 ? 0 : Math.floor(open * STEP * reach)
   const high = Math.max(open, close) + spread
   const low = Math.max(1, Math.min(open, close) - Math.floor(spread * (1 - share)))
-  const lots = 10 ** quantityDecimals
-  const volume = quiet ? 0 : Math.max(8, Math.floor((500_000 / walk.price) * size * size * size * lots))
+  const volume = size === 0 ? 0 : Math.max(8, Math.floor((500_000 / walk.price) * size * size * size * lots))
   const taker = Math.floor(volume * share)
-  // Eight places: the mean price times the quantity. Below 2^53 for anything these walks make.
-  const unitValue = ((open + close) / 2 / 10 ** priceDecimals / lots) * 10 ** 5
-  const quote = Math.round(volume * unitValue)
-  const takerQuote = Math.round(taker * unitValue)
-  writer.byte(0x5b)
+  // Five places: the mean price times the quantity. Below 2^53 for anything these walks make.
+  const unitValue = ((open + close) / 2 / ticks / lots) * 100_000
+  writer.byte(OPEN_BRACKET)
   writer.whole(openMs)
-  for (const price of [open, high, low, close]) writer.decimalText(price, priceDecimals, walk.shown.price)
-  writer.decimalText(volume, quantityDecimals, walk.shown.quantity)
-  writer.byte(0x2c)
+  writer.decimalText(open, priceDecimals, shown.price)
+  writer.decimalText(high, priceDecimals, shown.price)
+  writer.decimalText(low, priceDecimals, shown.price)
+  writer.decimalText(close, priceDecimals, shown.price)
+  writer.decimalText(volume, quantityDecimals, shown.quantity)
+  writer.byte(COMMA)
   writer.whole(openMs + MINUTE_MS - 1)
-  writer.decimalText(quote, 5, walk.shown.quote)
-  writer.byte(0x2c)
-  writer.whole(quiet ? 0 : 4 + Math.floor(size * 400))
-  writer.decimalText(taker, quantityDecimals, walk.shown.quantity)
-  writer.decimalText(takerQuote, 5, walk.shown.quote)
-  writer.byte(0x2c)
-  writer.byte(0x22)
-  writer.byte(0x30)
-  writer.byte(0x22)
-  writer.byte(0x5d)
+  writer.decimalText(Math.round(volume * unitValue), 5, shown.quote)
+  writer.byte(COMMA)
+  writer.whole(size === 0 ? 0 : 4 + Math.floor(size * 400))
+  writer.decimalText(taker, quantityDecimals, shown.quantity)
+  writer.decimalText(Math.round(taker * unitValue), 5, shown.quote)
+  writer.decimalText(0, 0, 0)
+  writer.byte(CLOSE_BRACKET)
 }
