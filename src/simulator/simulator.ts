@@ -1,14 +1,19 @@
+import { EverybarError } from '../model/errors.ts'
 import { type EpochMs, MINUTE_MS, type TimeRange } from '../model/time.ts'
 import { WeightWindow } from './binance/limits.ts'
 import { answerRequest } from './binance/venue.ts'
 import { VenueClock } from './clock.ts'
 import { FaultBook, type FaultRule, parseFaults } from './faults.ts'
 import { type RunningServer, serveHttp } from './http.ts'
-import type { Feed, Market, Restatement } from './market/feed.ts'
+import type { Feed, Listing, Market, Restatement } from './market/feed.ts'
 import { randomFrom } from './market/noise.ts'
 import { openReplay } from './market/replay.ts'
 import { type SyntheticSymbol, syntheticFeed } from './market/synthetic.ts'
 import { type LoggedRequest, type SimulatorStats, TrafficLog } from './traffic.ts'
+
+export type { Listing, Market, Restatement } from './market/feed.ts'
+export type { SyntheticSymbol } from './market/synthetic.ts'
+export type { LoggedRequest, SimulatorStats } from './traffic.ts'
 
 /**
  * A venue to start. With `replay` it serves the bars of archive files, else a seeded walk; everything else holds for
@@ -58,6 +63,8 @@ export interface Simulator {
   /** `http://127.0.0.1:PORT`, without a slash at the end. */
   readonly url: string
   readonly port: number
+  /** What it serves, by market and symbol. */
+  readonly listings: readonly Listing[]
   /** The venue's clock. */
   readonly now: () => EpochMs
   /** Sets the venue's clock; it runs on from there, or stands still where `held`. Rate windows follow it. */
@@ -85,11 +92,12 @@ const CACHE_BYTES = 400 * 1024 * 1024
 /**
  * Starts a venue on loopback that speaks Binance's REST: spot under `/api/v3`, USD-M futures under `/fapi/v1`.
  *
- * @throws EverybarError `simulator.port-in-use`, `simulator.no-data`, `simulator.bad-file`, `simulator.bad-faults` (all
- *   abort).
+ * @throws EverybarError `simulator.port-in-use`, `simulator.no-data`, `simulator.bad-file`, `simulator.bad-faults`,
+ *   `simulator.bad-option` (all abort).
  */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const { windowMs = MINUTE_MS, rttMs = 0, seed = 1 } = options
+  checkOptions(options)
   const graceMs = options.graceMs ?? rttMs + 250
   const rules = rulesOf(options.faults ?? [])
   const { feed, nowMs } = await openFeed(options, seed)
@@ -113,6 +121,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   return {
     url: server.url,
     port: server.port,
+    listings: feed.listings,
     now,
     setNow: (ms, { held = false } = {}) => clock.set(ms, held),
     setFaults: (next) => faults.set(rulesOf(next)),
@@ -123,6 +132,19 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     connections: server.connections,
     close: server.close,
   }
+}
+
+function checkOptions({ windowMs = MINUTE_MS, rttMs = 0, weightLimit = 1, symbols }: SimulatorOptions): void {
+  const refuse = (message: string, hint: string) => {
+    throw new EverybarError('simulator.bad-option', message, { recovery: 'abort', hint })
+  }
+  if (!(windowMs >= 1000 && windowMs % 1000 === 0))
+    refuse(`a window of ${windowMs} ms`, 'Rate windows are whole seconds: 1000, 6000, 60000.')
+  if (!(rttMs >= 0)) refuse(`a round trip of ${rttMs} ms`, 'A round trip takes 0 ms or more.')
+  const limits = typeof weightLimit === 'number' ? [weightLimit] : Object.values(weightLimit)
+  if (!limits.every((limit) => limit >= 1)) refuse('a weight limit below 1', 'Use Infinity for no limit.')
+  if (symbols?.length === 0)
+    refuse('no symbols', 'Name at least one symbol, or none at all for the usual two.')
 }
 
 const rulesOf = (faults: string | readonly FaultRule[]): readonly FaultRule[] =>
