@@ -1,5 +1,4 @@
 import { type Clock, type OnEvent, silent } from '../model/events.ts'
-import type { PageCap } from './coverage.ts'
 import type { ChunkEndpoint } from './definitions.ts'
 import type { FetchPage } from './page.ts'
 import type { ChunkPlan, ChunkRequest, ChunkRun } from './plan.ts'
@@ -19,6 +18,7 @@ import {
   errorType,
   executionComplete,
 } from './telemetry.ts'
+import type { PageCap } from './window-coverage.ts'
 
 export interface ChunkExecutorOptions<T> extends PointOptions<T> {
   readonly clock: Pick<Clock, 'monotonicMs'>

@@ -1,11 +1,11 @@
 import { EverybarError } from '../model/errors.ts'
 import type { Clock } from '../model/events.ts'
-import { type PageCap, type Remainder, WindowCoverage } from './coverage.ts'
 import { weightOf } from './definitions.ts'
 import { type ChunkCall, type ChunkPage, callOf, type FetchPage } from './page.ts'
 import type { ChunkPlan, ChunkRun, Cursor } from './plan.ts'
 import { ChunkPoints, type PointReader } from './points.ts'
 import type { EndedBy } from './result.ts'
+import { type PageCap, type Remainder, WindowCoverage } from './window-coverage.ts'
 
 /** What reading chunks needs, beside the chunk. */
 export interface ReadContext<T> {

@@ -1,8 +1,8 @@
 import type { EpochMs } from '../model/time.ts'
-import type { PageCap } from './coverage.ts'
 import type { ChunkRun, Cursor } from './plan.ts'
 import type { PointReader } from './points.ts'
 import type { ChunkSummary, CompletedChunk, EndedBy } from './result.ts'
+import type { PageCap } from './window-coverage.ts'
 
 /** Sums up the chunks of a run as they are handed over. */
 export class Tally<T> {
