@@ -35,7 +35,7 @@ export function klineSource({ spec, baseUrl, path, maxPoints, info }: KlineEndpo
       return klines(series, limit, { startTime: range.startMs, endTime: range.endMs - 1 })
     },
     check: checkBinance,
-    decode: (body, { limit }) => readKlineRows(body, limit),
+    decode: (body) => readKlineRows(body),
     firstBar: {
       request: (series) => klines(series, 1, { startTime: 0 }),
       decode: (body) => {
