@@ -1,6 +1,7 @@
 import { EverybarError } from '../model/errors.ts'
 import { type EpochMs, MINUTE_MS, type TimeRange } from '../model/time.ts'
 import { WeightWindow } from './binance/limits.ts'
+import { isSymbol } from './binance/parameters.ts'
 import { answerRequest } from './binance/venue.ts'
 import { VenueClock } from './clock.ts'
 import { FaultBook, type FaultRule, parseFaults } from './faults.ts'
@@ -143,6 +144,10 @@ function checkOptions({ windowMs = MINUTE_MS, rttMs = 0, weightLimit = 1, symbol
   if (!(rttMs >= 0)) refuse(`a round trip of ${rttMs} ms`, 'A round trip takes 0 ms or more.')
   const limits = typeof weightLimit === 'number' ? [weightLimit] : Object.values(weightLimit)
   if (!limits.every((limit) => limit >= 1)) refuse('a weight limit below 1', 'Use Infinity for no limit.')
+  for (const given of symbols ?? []) {
+    const symbol = typeof given === 'string' ? given : given.symbol
+    if (!isSymbol(symbol)) refuse(`"${symbol}" is no symbol`, 'Symbols are capitals and digits: BTCUSDT.')
+  }
   if (symbols?.length === 0)
     refuse('no symbols', 'Name at least one symbol, or none at all for the usual two.')
 }

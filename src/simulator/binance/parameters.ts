@@ -41,9 +41,12 @@ export function readSymbol(query: URLSearchParams, market: Market, feed: Feed): 
   return findSymbol(symbol, market, feed)
 }
 
+/** What the venue takes for the name of a symbol: letters of any script, but none small. */
+export const isSymbol = (text: string): boolean =>
+  /^[\p{L}\p{N}_.-]{1,50}$/u.test(text) && !/[a-z]/.test(text)
+
 export function findSymbol(symbol: string, market: Market, feed: Feed): Listing {
-  if (!/^[\p{L}\p{N}_.-]{1,50}$/u.test(symbol) || /[a-z]/.test(symbol))
-    throw illegal('symbol', '^[\\w\\-._&&[^a-z]]{1,50}$')
+  if (!isSymbol(symbol)) throw illegal('symbol', '^[\\w\\-._&&[^a-z]]{1,50}$')
   const listing = feed.listings.find((known) => known.market === market && known.symbol === symbol)
   if (!listing) throw new Refused(-1121, 'Invalid symbol.')
   return listing
