@@ -132,7 +132,7 @@ console.log(process.pid)`
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const)('%s to the launcher alone stops the work cleanly: %i', (signal, code) =>
-    inPackage(patient(10_000), async (command) => {
+    inPackage(patient(400), async (command) => {
       const { outer, innerPid, ended } = await started(command)
       outer.kill(signal)
       await sleep(150)
