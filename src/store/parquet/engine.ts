@@ -14,14 +14,17 @@ export const pathLiteral = (path: string): string => literal(path.replace(/[*?[]
 /** Lake columns by number, so that readers find a column whether a file has it or not. */
 const fieldId = (column: (typeof lakeColumns)[number]): number => lakeColumns.indexOf(column) + 1
 
-/** `read_parquet` of lake files with every lake column, NULL where a file lacks it; opens no file to learn that. */
-export function readLakeFiles(paths: readonly string[]): string {
+/**
+ * `read_parquet` of lake files with every lake column, NULL where a file lacks it, and the file's name if asked for.
+ * Opens no file to learn that.
+ */
+export function readLakeFiles(paths: readonly string[], filename = false): string {
   const schema = lakeColumns
     .map(
       (column) => `${fieldId(column)}: {name: '${column.name}', type: '${column.type}', default_value: NULL}`,
     )
     .join(', ')
-  return `read_parquet([${paths.map(pathLiteral).join(', ')}], schema = MAP {${schema}})`
+  return `read_parquet([${paths.map(pathLiteral).join(', ')}], filename = ${filename}, schema = MAP {${schema}})`
 }
 
 type Column = (typeof lakeColumns)[number]
