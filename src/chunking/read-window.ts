@@ -71,7 +71,7 @@ export function windowReader<T>(context: ReadContext<T>) {
   const { metadata, request } = run
   return async (plan: ChunkPlan, { signal }: { readonly signal: AbortSignal }): Promise<ReadChunk<T>> => {
     const spending = new Spending(clock)
-    const coverage = new WindowCoverage(request, metadata, reader.uniqueTimes, cap)
+    const coverage = new WindowCoverage(request, metadata, reader.uniqueTimes, cap, plan.limit)
     const window = windowOf(plan)
     const newestFirst = window.startMs === undefined || metadata.keeps === 'newest'
     const points = new ChunkPoints(reader, window, {

@@ -37,16 +37,29 @@ export class WindowCoverage {
   readonly #metadata: ChunkMetadata
   readonly #uniqueTimes: boolean
   readonly #cap: PageCap
+  /** Requests the window can take at most; no bound without a timeframe. */
+  readonly #requestsMax: number
+  #requests = 0
   /** Points of the last answer, where they were fewer than its limit. */
   #shortOf: number | undefined
   /** The last answer brought nothing new, and paging stepped over the one instant it was about. */
   #stepped = false
 
-  constructor(request: ChunkRequest, metadata: ChunkMetadata, uniqueTimes: boolean, cap: PageCap) {
+  /** @param bars bars the window holds at most, on a timeframe. */
+  constructor(
+    request: ChunkRequest,
+    metadata: ChunkMetadata,
+    uniqueTimes: boolean,
+    cap: PageCap,
+    bars: number,
+  ) {
     this.#request = request
     this.#metadata = metadata
     this.#uniqueTimes = uniqueTimes
     this.#cap = cap
+    // Each request but the last brings a bar; one bar may stand off the grid at an outer end, and one limit be raised.
+    const bounded = uniqueTimes && request.timeframe !== undefined
+    this.#requestsMax = bounded ? bars + 3 : Number.POSITIVE_INFINITY
   }
 
   /**
@@ -68,6 +81,8 @@ export class WindowCoverage {
       this.#stepped = true
     }
     const rest = this.#rest(open, facts, stepOver)
+    if (rest && ++this.#requests >= this.#requestsMax)
+      throw this.#noProgress('points come closer than bars can')
     return rest && { open: rest, limit }
   }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type ChunkRequest, fetchChunks } from '../../src/chunking/index.ts'
+import { type ChunkCall, type ChunkRequest, fetchChunks } from '../../src/chunking/index.ts'
 import { type SimOptions, simEndpoint } from '../support/sim-endpoint.ts'
 
 const MINUTE = 60_000
@@ -81,6 +81,18 @@ describe('endpoints that cannot be believed', () => {
       { clock },
     )
     await expect(run).rejects.toMatchObject({ code: 'chunking.no-progress', recovery: 'abort' })
+  })
+
+  test('points invented wherever the window begins: an error, not an endless loop', async () => {
+    const { endpoint } = venue(0, none)
+    let asked = 0
+    const invent = async ({ startMs = 0 }: ChunkCall) => {
+      asked++
+      return { points: [{ timestamp: startMs }] }
+    }
+    const run = fetchChunks(endpoint, whole(1_000), invent, { clock })
+    await expect(run).rejects.toMatchObject({ code: 'chunking.no-progress' })
+    expect(asked).toBeLessThan(1_010)
   })
 
   test('an end that is ignored: rows beyond are dropped and counted', async () => {

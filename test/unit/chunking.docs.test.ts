@@ -1,0 +1,3 @@
+import { runDocExamples } from '../run-doc-examples.ts'
+
+runDocExamples('docs/chunking.md')
