@@ -79,7 +79,7 @@ async function leftovers(root: string): Promise<Omit<Check, 'name'>> {
     for await (const entry of await opendir(folder)) {
       seen++
       if (entry.isDirectory()) folders.push(join(folder, entry.name))
-      else if (/(^|[.-])te?mp([.-]|$)/.test(entry.name)) found.push(join(folder, entry.name))
+      else if (/^\.tmp-|\.tmp$/.test(entry.name)) found.push(join(folder, entry.name))
     }
   }
   if (found.length === 0) return { state: 'pass', detail: 'none' }

@@ -24,58 +24,58 @@ const ERASE_LINE = '\u001b[2K'
  * Redrawn at most ten times a second, whatever the number of updates; other lines go above it by `above`.
  */
 export class ProgressView {
-  private readonly options: ProgressOptions
-  private readonly phases = new Map<Progress['phase'], Phase>()
-  private drawnLines = 0
-  private drawnMs = Number.NEGATIVE_INFINITY
+  readonly #options: ProgressOptions
+  readonly #phases = new Map<Progress['phase'], Phase>()
+  #drawnLines = 0
+  #drawnMs = Number.NEGATIVE_INFINITY
 
   constructor(options: ProgressOptions) {
-    this.options = options
+    this.#options = options
   }
 
   update(progress: Progress): void {
-    const now = this.options.nowMs()
-    const known = this.phases.get(progress.phase)
+    const now = this.#options.nowMs()
+    const known = this.#phases.get(progress.phase)
     // A total that shrinks or a count that falls back is a new piece of work under the same name.
     if (known && progress.done >= known.latest.done) known.latest = progress
-    else this.phases.set(progress.phase, { first: progress, latest: progress, startedMs: now })
-    if (this.drawnMs === Number.NEGATIVE_INFINITY && !this.options.terminal) this.drawnMs = now
-    if (now - this.drawnMs >= (this.options.terminal ? REDRAW_MS : PLAIN_LINE_MS)) this.draw(now)
+    else this.#phases.set(progress.phase, { first: progress, latest: progress, startedMs: now })
+    if (this.#drawnMs === Number.NEGATIVE_INFINITY && !this.#options.terminal) this.#drawnMs = now
+    if (now - this.#drawnMs >= (this.#options.terminal ? REDRAW_MS : PLAIN_LINE_MS)) this.#draw(now)
   }
 
   /** Writes a line that stays, above the progress. */
   above(line: string): void {
-    this.erase()
-    this.options.write(`${line}\n`)
-    if (this.options.terminal && this.phases.size > 0) this.draw(this.options.nowMs())
+    this.#erase()
+    this.#options.write(`${line}\n`)
+    if (this.#options.terminal && this.#phases.size > 0) this.#draw(this.#options.nowMs())
   }
 
   /** Leaves the last state on a terminal, and nothing to redraw. */
   finish(): void {
-    if (this.options.terminal && this.phases.size > 0) this.draw(this.options.nowMs())
-    this.phases.clear()
-    this.drawnLines = 0
+    if (this.#options.terminal && this.#phases.size > 0) this.#draw(this.#options.nowMs())
+    this.#phases.clear()
+    this.#drawnLines = 0
   }
 
-  private draw(now: number): void {
-    this.drawnMs = now
-    const { terminal, columns, write } = this.options
-    const lines = [...this.phases.values()].map((phase) => progressLine(phase, now))
+  #draw(now: number): void {
+    this.#drawnMs = now
+    const { terminal, columns, write } = this.#options
+    const lines = [...this.#phases.values()].map((phase) => progressLine(phase, now))
     if (!terminal) {
       write(`${lines.join(' | ')}\n`)
       return
     }
     const width = Math.max(columns() - 1, 20)
-    const cursorUp = this.drawnLines > 0 ? `\u001b[${this.drawnLines}A` : ''
+    const cursorUp = this.#drawnLines > 0 ? `\u001b[${this.#drawnLines}A` : ''
     write(cursorUp + lines.map((line) => `${ERASE_LINE}${line.slice(0, width)}\n`).join(''))
-    this.drawnLines = lines.length
+    this.#drawnLines = lines.length
   }
 
-  private erase(): void {
-    if (this.drawnLines === 0) return
-    const up = `\u001b[${this.drawnLines}A`
-    this.options.write(`${up}${`${ERASE_LINE}\n`.repeat(this.drawnLines)}${up}`)
-    this.drawnLines = 0
+  #erase(): void {
+    if (this.#drawnLines === 0) return
+    const up = `\u001b[${this.#drawnLines}A`
+    this.#options.write(`${up}${`${ERASE_LINE}\n`.repeat(this.#drawnLines)}${up}`)
+    this.#drawnLines = 0
   }
 }
 

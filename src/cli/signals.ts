@@ -70,7 +70,8 @@ export function watchLauncher(): void {
   const fd = process.env[LAUNCHER_FD]
   delete process.env[LAUNCHER_FD]
   if (fd === undefined || !/^\d{1,4}$/.test(fd)) return
-  const pipe = new Socket({ fd: Number(fd), readable: true, writable: false })
+  const pipe = openPipe(Number(fd))
+  if (!pipe) return
   pipe.unref()
   pipe.setEncoding('utf8')
   pipe.on('data', (text: unknown) => {
@@ -79,4 +80,13 @@ export function watchLauncher(): void {
   const die = () => process.kill(process.pid, 'SIGKILL')
   pipe.on('error', die)
   pipe.on('end', die)
+}
+
+/** `undefined` when the number names no pipe of ours: then nobody waits at its other end. */
+function openPipe(fd: number): Socket | undefined {
+  try {
+    return new Socket({ fd, readable: true, writable: false })
+  } catch {
+    return undefined
+  }
 }

@@ -80,23 +80,23 @@ export function readYaml(text: string, name: string, env: Environment): YamlFile
 class Walk {
   readonly places = new Map<string, Place>()
   readonly faults: ConfigFault[] = []
-  private nodes = 0
-  private readonly doc: Document
-  private readonly env: Environment
-  private readonly at: (offset: number | undefined) => string
+  #nodes = 0
+  readonly #doc: Document
+  readonly #env: Environment
+  readonly #at: (offset: number | undefined) => string
 
   constructor(doc: Document, env: Environment, at: (offset: number | undefined) => string) {
-    this.doc = doc
-    this.env = env
-    this.at = at
+    this.#doc = doc
+    this.#env = env
+    this.#at = at
   }
 
   read(node: Node | null | undefined, path: SettingPath, key?: number): unknown {
     const start = node?.range?.[0]
     const place = { ...(key === undefined ? {} : { key }), ...(start === undefined ? {} : { value: start }) }
     this.places.set(dotted(path), place)
-    if (++this.nodes > NODES_MAX || path.length > DEPTH_MAX) return this.tooMuch()
-    if (isAlias(node)) return this.read(node.resolve(this.doc), path, key)
+    if (++this.#nodes > NODES_MAX || path.length > DEPTH_MAX) return this.#tooMuch()
+    if (isAlias(node)) return this.read(node.resolve(this.#doc), path, key)
     if (isMap(node)) {
       const entries = (node.items as Pair<Node, Node | null>[]).map((pair) => {
         const name = isScalar(pair.key) ? String(pair.key.value) : String(pair.key)
@@ -105,7 +105,7 @@ class Walk {
       return Object.fromEntries(entries)
     }
     if (isSeq(node)) return (node.items as Node[]).map((item, i) => this.read(item, [...path, i]))
-    return isScalar(node) ? this.scalar(node, path, place) : null
+    return isScalar(node) ? this.#scalar(node, path, place) : null
   }
 
   /** Where the closest thing around a missing setting stands. */
@@ -117,27 +117,27 @@ class Walk {
     return undefined
   }
 
-  private scalar(node: { value: unknown; source?: string }, path: SettingPath, place: Place): unknown {
+  #scalar(node: { value: unknown; source?: string }, path: SettingPath, place: Place): unknown {
     if (typeof node.value !== 'string') {
       if (node.source !== undefined) this.places.set(dotted(path), { ...place, written: node.source })
       return node.value
     }
     if (!node.value.includes('${')) return node.value
-    const { text, faults } = interpolate(node.value, this.env)
+    const { text, faults } = interpolate(node.value, this.#env)
     for (const fault of faults)
-      this.faults.push({ ...fault, path: dotted(path), where: this.at(place.value) })
+      this.faults.push({ ...fault, path: dotted(path), where: this.#at(place.value) })
     this.places.set(dotted(path), { ...place, interpolated: true })
     return text
   }
 
-  private tooMuch(): undefined {
+  #tooMuch(): undefined {
     if (this.faults.some(({ code }) => code === 'config.too-large')) return undefined
     this.faults.push({
       code: 'config.too-large',
       message: `more than ${NODES_MAX} values, or nested deeper than ${DEPTH_MAX}`,
       hint: 'Put long lists of series into a file of their own and pass it with --series-file.',
       path: '',
-      where: this.at(undefined),
+      where: this.#at(undefined),
     })
     return undefined
   }
