@@ -1,0 +1,137 @@
+import { type EpochMs, iso } from '../../model/time.ts'
+import { floorToBar, nextOpen, shiftBars, type Timeframe } from '../../model/timeframe.ts'
+import { type Instant, instantMs } from '../discovery.ts'
+import { ConfigError, IncompleteContextError } from '../errors.ts'
+import { monthRange } from '../files.ts'
+import { concatFrames, type Frame, rowAt, sliceFrame } from '../frame.ts'
+import { MissingTracker } from '../read/missing.ts'
+import { type Months, timeframeOf } from '../read/months.ts'
+import {
+  audited,
+  handleNulls,
+  type LoadContext,
+  type Loaded,
+  type LoadQuery,
+  noData,
+  openMonths,
+  say,
+} from './common.ts'
+
+export interface PredictionQuery
+  extends Omit<LoadQuery, 'year' | 'yearRange' | 'month' | 'monthRange' | 'from' | 'to' | 'require'> {
+  readonly contextLength: number
+  /** The first bar to be predicted; the one after the last stored bar unless given. */
+  readonly at?: Instant
+  /** `grid`, unless said: every bar before `at` counts. `stored`: the last rows there are, for markets that close. */
+  readonly rows?: 'grid' | 'stored'
+}
+
+export interface PredictionData extends Loaded {
+  /** Exactly the bars asked for, ending with the one before `startMs`. */
+  readonly context: Frame
+  /** The open time of the first bar to be predicted. */
+  readonly startMs: EpochMs
+}
+
+export function loadPrediction(context: LoadContext, query: PredictionQuery): Promise<PredictionData> {
+  const { contextLength, at, rows = 'grid' } = query
+  if (!Number.isInteger(contextLength) || contextLength < 1) {
+    throw new ConfigError('loader.bad-range', 'contextLength is a whole number from 1', {
+      value: contextLength,
+      hint: 'For instance 512.',
+    })
+  }
+  return audited(context, 'prediction', query, async (session) => {
+    const endMs = at === undefined ? undefined : instantMs('at', at)
+    const range = { startMs: 0, endMs: endMs ?? 1e14 }
+    const months = await openMonths(
+      context,
+      'prediction',
+      { ...query, from: 0, ...(endMs && { to: endMs }) },
+      range,
+    )
+    await session.count({ files_discovered: months.files.length })
+    if (months.files.length === 0) throw noData(context, 'prediction', query)
+    const timeframe = timeframeOf(months.files[0]!)
+    const used: string[] = []
+    const all = await backwards(context, months, timeframe, { contextLength, endMs, rows }, used)
+    const startMs = endMs ?? (all.length > 0 ? nextOpen(timeframe, all.timeMs.at(-1)!) : 0)
+    const frame =
+      rows === 'stored' ? lastRows(all, contextLength, months) : onGrid(all, startMs, contextLength, months)
+    await session.count({ files_processed: used.length, rows: frame.length })
+    const files = months.files.filter((file) => used.includes(file.path))
+    return { context: frame, startMs, files, findings: await months.findings(), sessionId: session.id }
+  })
+}
+
+/** Reads months from the newest back, until the context is in them or there are no more. */
+async function backwards(
+  context: LoadContext,
+  months: Months,
+  timeframe: Timeframe,
+  need: {
+    readonly contextLength: number
+    readonly endMs: EpochMs | undefined
+    readonly rows: 'grid' | 'stored'
+  },
+  used: string[],
+): Promise<Frame> {
+  let all = concatFrames([], months.names)
+  for (const file of months.files.toReversed()) {
+    const enough = all.length >= need.contextLength
+    const endMs = need.endMs ?? (all.length > 0 ? nextOpen(timeframe, all.timeMs.at(-1)!) : undefined)
+    const past =
+      endMs !== undefined && monthRange(file).endMs <= shiftBars(timeframe, endMs, -need.contextLength)
+    if (enough || (need.rows === 'grid' && past)) break
+    say(context.onEvent, (await months.report(file)).findings)
+    const own: Frame[] = []
+    for await (const frame of months.frames(file)) own.push(frame)
+    all = concatFrames([...own, all], months.names)
+    used.unshift(file.path)
+  }
+  const handled: Frame[] = []
+  async function* whole(): AsyncGenerator<Frame> {
+    yield all
+  }
+  const { null_handling } = context.config.processing
+  for await (const frame of handleNulls(whole(), months.plan.columns, null_handling)) handled.push(frame)
+  return concatFrames(handled, months.names)
+}
+
+function onGrid(all: Frame, startMs: EpochMs, length: number, months: Months): Frame {
+  const timeframe = timeframeOf(months.files[0]!)
+  const endMs = floorToBar(timeframe, startMs, all.timeMs[0])
+  const firstMs = shiftBars(timeframe, endMs, -length)
+  const context = sliceFrame(all, rowAt(all, firstMs), rowAt(all, startMs))
+  const tracker = new MissingTracker(timeframe, { startMs: firstMs, endMs })
+  for (const ms of context.timeMs) tracker.saw(ms)
+  const runs = tracker.end()
+  const missing = runs.reduce((sum, run) => sum + run.bars, 0)
+  if (missing === 0 && context.length === length) return context
+  const where = runs
+    .slice(0, 3)
+    .map(({ bars, range }) => `${bars} from ${iso(range.startMs)}`)
+    .join(', ')
+  throw incomplete(
+    `${missing} of the ${length} bars before ${iso(startMs)} are missing: ${where}${runs.length > 3 ? ', …' : ''}`,
+    missing,
+    months,
+  )
+}
+
+function lastRows(all: Frame, length: number, months: Months): Frame {
+  if (all.length >= length) return sliceFrame(all, all.length - length, all.length)
+  const missing = length - all.length
+  throw incomplete(
+    `${missing} of the ${length} rows asked for are missing: the dataset holds ${all.length} before then`,
+    missing,
+    months,
+  )
+}
+
+const incomplete = (message: string, missing: number, months: Months): IncompleteContextError =>
+  new IncompleteContextError('loader.incomplete-context', message, {
+    missing,
+    path: months.files.at(-1)!.path,
+    hint: 'Fetch the missing bars (`everybar sync`), ask for a shorter context, or for stored rows where the market closes.',
+  })

@@ -1,0 +1,102 @@
+import { intersect, toRangeSet } from '../../model/range-set.ts'
+import type { TimeRange } from '../../model/time.ts'
+import { ConfigError } from '../errors.ts'
+import { type Feature, featureInputs, featureName, featureSql, rangeWithReach } from '../features.ts'
+import { monthRange, type ParquetFileInfo } from '../files.ts'
+import type { Frame } from '../frame.ts'
+import { checkQuality, type OutlierRule, type QualityFinding, type QualityReport } from '../quality.ts'
+import type { Engine } from './engine.ts'
+import { framesOf, scan } from './scan.ts'
+import { type ReadPlan, selectOf } from './source.ts'
+
+/** What to read of a dataset's months. */
+export interface MonthsPlan {
+  readonly time: string
+  readonly columns: readonly string[]
+  readonly timeColumns: readonly string[]
+  readonly features: readonly Feature[]
+  readonly range: TimeRange
+  readonly rowsMax: number
+  readonly outliers: OutlierRule | undefined
+}
+
+/** The month files of one dataset, read one at a time; each is looked at before it is read, once. */
+export class Months {
+  readonly files: readonly ParquetFileInfo[]
+  readonly plan: MonthsPlan
+  /** The columns of the frames, in order. */
+  readonly names: readonly string[]
+  readonly #engine: Engine
+  readonly #reports = new Map<string, Promise<QualityReport>>()
+
+  constructor(engine: Engine, files: readonly ParquetFileInfo[], plan: MonthsPlan) {
+    this.files = files
+    this.plan = plan
+    this.names = [...plan.columns, ...plan.features.map(featureName)]
+    this.#engine = engine
+  }
+
+  /** What is wrong with the part of a file that is read. */
+  report(file: ParquetFileInfo): Promise<QualityReport> {
+    const known = this.#reports.get(file.path)
+    if (known) return known
+    const { timeframe } = file
+    const options = { timeframe, outliers: this.plan.outliers }
+    const report = checkQuality(this.#engine, { paths: [file.path] }, this.#read(this.plan.range), options)
+    this.#reports.set(file.path, report)
+    return report
+  }
+
+  /** What was found so far, by file. */
+  async findings(): Promise<QualityFinding[]> {
+    return (await Promise.all(this.#reports.values())).flatMap((report) => report.findings)
+  }
+
+  /** The rows of one month in the plan's range, ascending, one a time, with its features. */
+  async *frames(file: ParquetFileInfo): AsyncGenerator<Frame> {
+    const { plan } = this
+    if (plan.features.length > 0) {
+      yield* this.#withFeatures(file)
+    } else {
+      const read = { ...this.#read(plan.range), mend: !(await this.report(file)).inOrder }
+      yield* scan(this.#engine, { paths: [file.path] }, read, plan.rowsMax)
+    }
+  }
+
+  /** Windows reach into the months beside it. */
+  async *#withFeatures(file: ParquetFileInfo): AsyncGenerator<Frame> {
+    const { plan } = this
+    const [range] = intersect([monthRange(file)], [plan.range])
+    if (!range) return
+    const timeframe = timeframeOf(file)
+    const reach = rangeWithReach(range, timeframe, plan.features)
+    const columns = [...new Set([...plan.columns, ...featureInputs(plan.features)])]
+    const selects: string[] = []
+    for (const near of this.files) {
+      if (intersect([monthRange(near)], toRangeSet([reach])).length === 0) continue
+      const read = { ...this.#read(reach, columns), mend: !(await this.report(near)).inOrder }
+      selects.push(`(${await selectOf(this.#engine, { paths: [near.path] }, read)})`)
+    }
+    const options = { timeframe, range, keep: plan.columns }
+    const sql = featureSql(selects.join(' UNION ALL '), plan.features, options)
+    yield* framesOf(this.#engine, sql, this.names, file.path, plan.rowsMax)
+  }
+
+  #read(range: TimeRange, columns = this.plan.columns): ReadPlan {
+    return { time: this.plan.time, columns, timeColumns: this.plan.timeColumns, range }
+  }
+}
+
+/** @throws ConfigError `loader.bad-timeframe` where the name's token is none that everybar knows. */
+export function timeframeOf(file: ParquetFileInfo): NonNullable<ParquetFileInfo['timeframe']> {
+  if (file.timeframe) return file.timeframe
+  throw new ConfigError(
+    'loader.bad-timeframe',
+    'the width of these bars is not known, so bars cannot be counted',
+    {
+      path: file.path,
+      value: file.timeframeToken,
+      hint: 'Name files with a timeframe such as 1min, 4h or 1d; without one, load without features, context or require.',
+    },
+  )
+}
