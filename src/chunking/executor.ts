@@ -72,7 +72,7 @@ export class ChunkExecutor<T> {
   ): AsyncGenerator<CompletedChunk<T> | FailedChunk, ChunkSummary, undefined> {
     const { clock, metrics } = this.#options
     const startedMs = clock.monotonicMs()
-    const reader = pointReader(run.request, run.metadata, this.#options)
+    const reader = pointReader(run.metadata, this.#options)
     const state: RunState<T> = {
       run,
       reader,

@@ -2,7 +2,6 @@ import { EverybarError } from '../model/errors.ts'
 import type { EpochMs } from '../model/time.ts'
 import type { ChunkMetadata } from './definitions.ts'
 import type { OpenWindow } from './page.ts'
-import type { ChunkRequest } from './plan.ts'
 
 /** How points are dated and told apart. */
 export interface PointReader<T> {
@@ -24,7 +23,6 @@ export interface PointOptions<T> {
 }
 
 export function pointReader<T>(
-  request: ChunkRequest,
   { endpointId, hint }: Pick<ChunkMetadata, 'endpointId' | 'hint'>,
   options: PointOptions<T>,
 ): PointReader<T> {
@@ -39,11 +37,12 @@ export function pointReader<T>(
       hint: `Every point needs a number of epoch milliseconds in "${timestampKey}", or give timeOf.`,
     })
   }
-  const { symbol = '', timeframe = '' } = request
-  const symbolOf = symbolKey === undefined ? () => symbol : (point: T) => String(field(point, symbolKey))
+  // A run is of one timeframe, and of one symbol unless the points name theirs: what is constant tells nothing apart.
+  const byTime: (point: T) => string | number =
+    symbolKey === undefined ? timeOf : (point) => `${String(field(point, symbolKey))} ${timeOf(point)}`
   return {
     timeOf,
-    keyOf: options.keyOf ?? ((point) => `${symbolOf(point)} ${timeframe} ${timeOf(point)}`),
+    keyOf: options.keyOf ?? byTime,
     uniqueTimes: options.keyOf === undefined && symbolKey === undefined,
   }
 }
