@@ -23,14 +23,24 @@ export class SeriesBook {
   readonly #facets = new Map<string, Map<string, StoreFacet>>()
   readonly #facts = new Map<string, Json>()
   #wanted: RangeSet = []
-  #revision = 0
+  #revision: number
   #sorted: readonly SliceRecord[] | undefined
 
+  /** @param revision where counting goes on. */
+  constructor(revision = 0) {
+    this.#revision = revision
+  }
+
   record(records: readonly SliceRecord[]): void {
+    this.load(records)
+    this.#revision++
+  }
+
+  /** Takes in what was recorded before: nothing changes by it. */
+  load(records: readonly SliceRecord[]): void {
     records.forEach(checkRecord)
     for (const record of records) this.#records.set(record.sliceId, record)
     this.#sorted = undefined
-    this.#revision++
   }
 
   /** Facets of slices that are not known are left out. */

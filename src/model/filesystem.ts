@@ -92,3 +92,44 @@ export async function writeTemporary(
 }
 
 const parentOf = (path: string): string => path.replace(/[/\\][^/\\]*$/, '') || '/'
+
+/**
+ * One sync for many: a call made while a sync of its key runs waits for the next one, which all who wait share. What a
+ * caller did before the call is covered by the sync it waits for, which begins after it.
+ */
+export class SharedSync {
+  readonly #sync: (key: string) => Promise<void>
+  readonly #running = new Map<string, Promise<void>>()
+  readonly #next = new Map<string, Promise<void>>()
+
+  constructor(sync: (key: string) => Promise<void>) {
+    this.#sync = sync
+  }
+
+  async sync(key: string): Promise<void> {
+    const running = this.#running.get(key)
+    if (!running) return this.#start(key)
+    let next = this.#next.get(key)
+    if (!next) {
+      next = running.then(
+        () => this.#startNext(key),
+        () => this.#startNext(key),
+      )
+      this.#next.set(key, next)
+    }
+    return next
+  }
+
+  #startNext(key: string): Promise<void> {
+    this.#next.delete(key)
+    return this.#start(key)
+  }
+
+  #start(key: string): Promise<void> {
+    const run = this.#sync(key).finally(() => {
+      if (this.#running.get(key) === run) this.#running.delete(key)
+    })
+    this.#running.set(key, run)
+    return run
+  }
+}

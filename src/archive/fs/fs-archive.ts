@@ -1,7 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { join, resolve } from 'node:path'
 import { type OnEvent, silent } from '../../model/events.ts'
-import { type FileSystem, faultCode, TEMPORARY_PREFIX, writeTemporary } from '../../model/filesystem.ts'
+import {
+  type FileSystem,
+  faultCode,
+  SharedSync,
+  TEMPORARY_PREFIX,
+  writeTemporary,
+} from '../../model/filesystem.ts'
 import type { RawResponse } from '../../model/http.ts'
 import type { Slice } from '../../model/slice.ts'
 import type { EpochMs } from '../../model/time.ts'
@@ -9,7 +15,7 @@ import type { AnswerMeta, Archive, ArchivedFile, ArchivedResponse, ArchiveFolder
 import { answerName, type Compression, folderPath, parseAnswerName } from '../paths.ts'
 import { corrupt, readFault, writeFault } from './faults.ts'
 import { type Answer, Damage, decodeAnswer, encodeAnswer, sha256 } from './shape.ts'
-import { SharedSync, Turns, TurnsByKey } from './turns.ts'
+import { Turns, TurnsByKey } from './turns.ts'
 import { walkFolders } from './walk.ts'
 import { compress, decompress } from './zstd.ts'
 

@@ -2,6 +2,7 @@ import type { RangeSet } from '../../model/range-set.ts'
 import type { TimeRange } from '../../model/time.ts'
 import { SeriesBook } from '../book.ts'
 import type { Ledger, LedgerSeries, RunRecord, SliceRecord, SliceStatus, StoreFacet } from '../ledger.ts'
+import { bySeries, latestFirst } from '../order.ts'
 import { isAnswered } from '../status.ts'
 
 /** A ledger that lives as long as the process; for tests. */
@@ -108,11 +109,3 @@ class MemoryLedger implements Ledger {
 
   async [Symbol.asyncDispose](): Promise<void> {}
 }
-
-export const bySeries = (a: LedgerSeries, b: LedgerSeries): number =>
-  compare(a.seriesId, b.seriesId) || compare(a.endpoint, b.endpoint)
-
-export const latestFirst = (a: RunRecord, b: RunRecord): number =>
-  b.startedAtMs - a.startedAtMs || compare(b.runId, a.runId)
-
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
