@@ -244,6 +244,29 @@ describe('klines: wider bars', () => {
   })
 })
 
+describe('klines: seconds', () => {
+  test('sixty make their minute exactly, and run on over minutes and blocks', async () => {
+    const seconds = await rows({ interval: '1s', startTime: at(0), limit: 1000 })
+    expect(seconds.map((row) => row[0])).toEqual(Array.from({ length: 1000 }, (_, i) => at(0) + i * 1000))
+    const units = (text: unknown) => BigInt(String(text).replace('.', ''))
+    for (const [i, minute] of (await rows({ startTime: at(0), limit: 16 })).entries()) {
+      const own = seconds.slice(60 * i, 60 * i + 60)
+      const prices = own.map((row) => Number(row[4]))
+      expect([own[0]![1], own.at(-1)![4]]).toEqual([minute[1], minute[4]])
+      expect([Math.max(...prices), Math.min(...prices)]).toEqual([Number(minute[2]), Number(minute[3])])
+      for (const column of [5, 7, 9, 10] as const)
+        expect(own.reduce((sum, row) => sum + units(row[column]), 0n)).toBe(units(minute[column]))
+      expect(own.reduce((sum, row) => sum + row[8], 0)).toBe(minute[8])
+    }
+  })
+
+  test('none while trading is suspended; the newest is the second that holds the present', async () => {
+    const range = { startTime: OUTAGE.startMs - 1000, endTime: OUTAGE.endMs }
+    expect(await opens({ interval: '1s', ...range })).toEqual([OUTAGE.startMs - 1000, OUTAGE.endMs])
+    expect(await opens({ interval: '1s', limit: 2 })).toEqual([NOW - 1000, NOW])
+  })
+})
+
 describe('klines: a bar the venue corrects', () => {
   test('later answers have the new values, wider bars with them', async () => {
     const openTimeMs = at(500)

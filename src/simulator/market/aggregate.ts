@@ -2,15 +2,7 @@ import { DAY_MS, type EpochMs, HOUR_MS, MINUTE_MS } from '../../model/time.ts'
 import { fixedWidthMs, floorToBar, nextOpen, shiftBars, type Timeframe } from '../../model/timeframe.ts'
 import type { BlockCache } from './cache.ts'
 import { compareDecimals, sumDecimals } from './decimal.ts'
-import {
-  type BarSeries,
-  type Block,
-  blockOfRows,
-  type KlineRow,
-  rowsOfBlock,
-  rowsOfPage,
-  selectRows,
-} from './rows.ts'
+import { type BarSeries, type Block, blockOfRows, type KlineRow, rowsOfPage, selectRows } from './rows.ts'
 
 /** 2017-08-17, the day spot trading began. The venue documents no anchor for `3d`; this one fits its spot bars. */
 const THREE_DAY_ANCHOR_MS = Date.UTC(2017, 7, 17)
@@ -89,14 +81,11 @@ async function aggregateBlock(
     if (parts.length > 0) rows.push(aggregateRows(parts, openMs, nextOpen(interval, openMs) - 1))
     parts = []
   }
-  for (const { block, from, to } of page.pieces) {
-    const all = rowsOfBlock(block)
-    for (let i = from; i < to; i++) {
-      const bar = grid(interval, all[i]![0])
-      if (bar !== openMs) flush()
-      openMs = bar
-      parts.push(all[i]!)
-    }
+  for (const row of rowsOfPage(page)) {
+    const bar = grid(interval, row[0])
+    if (bar !== openMs) flush()
+    openMs = bar
+    parts.push(row)
   }
   flush()
   return blockOfRows(rows, fromMs, toMs)

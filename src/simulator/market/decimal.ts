@@ -39,6 +39,12 @@ export function sumDecimals(texts: readonly string[]): string {
   return writeDecimal({ units, places })
 }
 
+export function subtractDecimals(from: string, what: string): string {
+  const [a, b] = [readDecimal(from), readDecimal(what)]
+  const places = Math.max(a.places, b.places)
+  return writeDecimal({ units: scaled(a, places) - scaled(b, places), places })
+}
+
 /** Negative, zero or positive, as `a` is below, at or above `b`. Exact: doubles decide only where they differ. */
 export function compareDecimals(a: string, b: string): number {
   const difference = Number(a) - Number(b)

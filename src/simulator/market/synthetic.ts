@@ -5,6 +5,7 @@ import { BlockCache } from './cache.ts'
 import type { Feed, Market } from './feed.ts'
 import { applyRestatements, RestatementBook } from './restate.ts'
 import type { BarSeries } from './rows.ts'
+import { secondSeries } from './seconds.ts'
 import { formingRow } from './trades.ts'
 import { BLOCK_MS, type Walk, walkBlock, walkOf } from './walk.ts'
 
@@ -40,7 +41,7 @@ const minute = parseTimeframe('1m')
 
 /**
  * A seeded random walk per symbol and market. Any bar can be made without those before it, and the same seed, symbol
- * and market give the same bars, whatever was asked before. `1s` is not made.
+ * and market give the same bars, whatever was asked before.
  */
 export function syntheticFeed(options: SyntheticOptions): Feed {
   const cache = new BlockCache(options.cacheBytesMax)
@@ -70,6 +71,7 @@ export function syntheticFeed(options: SyntheticOptions): Feed {
       const walk = walks.get(key)
       if (!walk) return undefined
       const base = minutes(key, walk)
+      if (interval === '1s') return secondSeries(base, cache, `${key}:1s`)
       return interval === minute ? base : aggregatedSeries(base, interval, cache, `${key}:${interval}`)
     },
     restate: (change) => {
