@@ -144,7 +144,7 @@ describe.each(Object.keys(designs))('against %s', (design) => {
       fc.asyncProperty(scenario(300), async (s) => {
         expect((await play({ design, ...s })).refused).toBe(0)
       }),
-      { numRuns: 12 },
+      { numRuns: 40 },
     )
   })
 
@@ -155,7 +155,7 @@ describe.each(Object.keys(designs))('against %s', (design) => {
         expect(refused).toBe(0)
         expect(use).toBeGreaterThanOrEqual(0.95)
       }),
-      { numRuns: 12 },
+      { numRuns: 40 },
     )
   })
 })

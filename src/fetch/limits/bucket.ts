@@ -74,6 +74,8 @@ export class Bucket {
       const previous = sameKind.find((meter) => meter.limit.windowMs === limit.windowMs) ?? sameKind[0]
       const same = previous?.limit.windowMs === limit.windowMs && previous.limit.capacity === limit.capacity
       if (previous && same) return previous
+      // What the venue told was told of other limits: one request asks again before the rest follow.
+      this.#cold = true
       const inFlight = limit.counts === 'requests' ? this.#inFlight : this.#inFlightWeight
       return new WindowMeter(limit, { share: this.#options.share, inFlight, previous })
     })
