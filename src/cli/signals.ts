@@ -1,4 +1,4 @@
-import { Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { EverybarError } from '../model/errors.ts'
 import { exitCodes } from './exit-code.ts'
 
@@ -84,8 +84,10 @@ export function watchLauncher(): void {
 
 /** `undefined` when the number names no pipe of ours: then nobody waits at its other end. */
 function openPipe(fd: number): Socket | undefined {
+  // Loaded here: help and version, which need no pipe, have to be quick.
+  const net = process.getBuiltinModule('node:net')
   try {
-    return new Socket({ fd, readable: true, writable: false })
+    return new net.Socket({ fd, readable: true, writable: false })
   } catch {
     return undefined
   }
