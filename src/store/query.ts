@@ -39,8 +39,8 @@ export interface LakeQuery {
  * installed.
  *
  * @returns how many rows there were.
- * @throws EverybarError (abort) `query.no-root`, `query.not-a-select`, `query.bad-sql` with DuckDB's message,
- *   `query.not-allowed`, `query.out-of-memory`, `query.failed`, `store.corrupt`; the reason of `signal` when it aborts.
+ * @throws EverybarError (abort) `root.not-found`, `query.not-a-select`, `query.bad-sql` with DuckDB's message,
+ *   `query.not-allowed`, `query.out-of-memory`, `store.corrupt`, `store.disk-full` where a large sort spills; the reason of `signal` when it aborts.
  */
 export async function queryLake(query: LakeQuery): Promise<number> {
   const { runQuery } = await import('./parquet/run-query.ts')

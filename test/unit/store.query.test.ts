@@ -125,7 +125,7 @@ describe('a query can only read', () => {
   }
 
   test('an unknown root is an error, not an empty answer', async () => {
-    await expect(ask('SELECT 1', join(root, 'nope'))).rejects.toMatchObject({ code: 'query.no-root' })
+    await expect(ask('SELECT 1', join(root, 'nope'))).rejects.toMatchObject({ code: 'root.not-found' })
   })
 
   test('a damaged file is named', async () => {

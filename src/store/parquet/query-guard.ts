@@ -1,5 +1,6 @@
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { EverybarError, messageOf } from '../../model/errors.ts'
+import { corrupt, writeError } from './errors.ts'
 
 const SELECT_HINT =
   'Only one SELECT (or DESCRIBE, SUMMARIZE, SHOW, EXPLAIN) over the view `bars` is run; to write a file, use `everybar export`.'
@@ -42,10 +43,9 @@ function withoutExplain(sql: string): string {
   return sql.replace(new RegExp(`^${blank}*explain(?:${blank}+analyze)?${blank}+`, 'i'), '')
 }
 
-/** What DuckDB's refusal of an accepted statement means. */
-export function queryError(error: unknown): EverybarError {
+/** What DuckDB's refusal of an accepted statement means. `spillFolder` is where it writes what memory cannot hold. */
+export function queryError(error: unknown, spillFolder: string): unknown {
   const message = messageOf(error)
-  const file = /'([^']+\.parquet)'|"([^"]+\.parquet)"/.exec(message)
   if (/^Permission Error/i.test(message)) {
     return new EverybarError('query.not-allowed', message, {
       recovery: 'abort',
@@ -60,14 +60,10 @@ export function queryError(error: unknown): EverybarError {
       cause: error,
     })
   }
+  if (/No space left|quota exceeded/i.test(message)) return writeError(error, spillFolder)
   if (/^(?:IO|Invalid Input|Invalid|Serialization) Error/i.test(message)) {
-    const path = file?.[1] ?? file?.[2]
-    return new EverybarError(path ? 'store.corrupt' : 'query.failed', message.split('\n')[0]!, {
-      recovery: 'abort',
-      hint: 'Run `everybar verify` to find damaged files, and `everybar rebuild --store parquet` to make them again.',
-      ...(path !== undefined && { path }),
-      cause: error,
-    })
+    const path = /['"]([^'"]+\.parquet)['"]/.exec(message)?.[1] ?? 'a file of the lake'
+    return corrupt(path, `cannot be read: ${message.split('\n')[0]}`, error)
   }
   return badSql(message, error)
 }

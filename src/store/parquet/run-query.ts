@@ -53,7 +53,7 @@ async function runIn(
     return await stream(connection, query)
   } catch (error) {
     query.signal?.throwIfAborted()
-    throw isEverybarError(error) ? error : queryError(error)
+    throw isEverybarError(error) ? error : queryError(error, tmpdir())
   } finally {
     query.signal?.removeEventListener('abort', stop)
     connection.closeSync()
@@ -150,7 +150,7 @@ async function plainName(root: string, scratch: string): Promise<string> {
 async function requireFolder(root: string): Promise<void> {
   const found = await stat(root).catch(() => undefined)
   if (found?.isDirectory()) return
-  throw new EverybarError('query.no-root', `there is no data root at ${root}`, {
+  throw new EverybarError('root.not-found', `there is no data root at ${root}`, {
     recovery: 'abort',
     hint: 'Name the folder that holds lake/ with --root or EVERYBAR_DATA_ROOT, or run `everybar sync` first.',
     path: root,
