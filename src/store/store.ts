@@ -12,7 +12,13 @@ export interface StoreTraits {
   readonly rewritesMonths: boolean
 }
 
-/** What a commit changed. `inserted + revised + unchanged` is the length of the batch. */
+/** A bar the store would not take, and why: a constraint of its table, a value its column cannot hold. */
+export interface SetAsideBar {
+  readonly openTimeMs: EpochMs
+  readonly reason: string
+}
+
+/** What a commit changed. `inserted + revised + unchanged + setAside.length` is the length of the batch. */
 export interface CommitResult {
   readonly inserted: number
   /** Bars that were there with other values and have the new ones now. */
@@ -20,6 +26,8 @@ export interface CommitResult {
   readonly unchanged: number
   /** Open times of the revised bars, ascending, the first hundred. */
   readonly revisedAtMs: readonly EpochMs[]
+  /** Bars left out so that the others could be kept, ascending; absent when there are none. They are not stored. */
+  readonly setAside?: readonly SetAsideBar[]
 }
 
 export interface StoredExtent {

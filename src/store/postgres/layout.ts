@@ -1,0 +1,129 @@
+import type { NativeField, PriceField } from '../../model/bar.ts'
+import type { Series } from '../../model/series.ts'
+import type { PostgresSettings } from './options.ts'
+
+export type ValueType = 'float8' | 'int8' | 'timestamptz'
+
+export interface KeyColumn {
+  readonly name: string
+  /** As the DDL writes it. */
+  readonly type: string
+  readonly value: (series: Series) => string
+}
+
+export interface ValueColumn {
+  readonly name: string
+  readonly field: PriceField | NativeField
+  readonly type: ValueType
+  readonly required: boolean
+}
+
+/** A table as data: what names a bar in it, what it holds, in the order of its columns. */
+export interface TableLayout {
+  readonly kind: 'bars' | 'kite'
+  readonly schema: string
+  readonly table: string
+  readonly timeColumn: string
+  /** What names the series, without the time. */
+  readonly key: readonly KeyColumn[]
+  /** The primary key, in order, the time among it. */
+  readonly primaryKey: readonly string[]
+  readonly values: readonly ValueColumn[]
+  /** When the row was written, by the server's clock. */
+  readonly stampColumn: string
+  /** Whether a revision moves the stamp. */
+  readonly restamp: boolean
+  readonly indexes: readonly { readonly suffix: string; readonly using: string }[]
+}
+
+/** Bytewise collation: a key is compared by memcmp, and its order does not change with the server's locale. */
+const keyText = 'text COLLATE "C"'
+
+const prices: readonly ValueColumn[] = (['open', 'high', 'low', 'close'] as const).map((name) => ({
+  name,
+  field: name,
+  type: 'float8',
+  required: true,
+}))
+
+const native = (name: string, field: NativeField, type: ValueType): ValueColumn => ({
+  name,
+  field,
+  type,
+  required: false,
+})
+
+export function barsLayout({ schema, table }: PostgresSettings): TableLayout {
+  return {
+    kind: 'bars',
+    schema,
+    table,
+    timeColumn: 'open_time',
+    key: [
+      { name: 'venue', type: keyText, value: ({ instrument }) => instrument.venue },
+      { name: 'market', type: keyText, value: ({ instrument }) => instrument.market },
+      { name: 'symbol', type: keyText, value: ({ instrument }) => instrument.symbol },
+      { name: 'timeframe', type: keyText, value: ({ timeframe }) => timeframe },
+      { name: 'price', type: keyText, value: ({ price }) => price },
+    ],
+    primaryKey: ['venue', 'market', 'symbol', 'timeframe', 'price', 'open_time'],
+    values: [
+      ...prices,
+      { name: 'volume', field: 'volume', type: 'float8', required: true },
+      native('close_time', 'closeTimeMs', 'timestamptz'),
+      native('quote_volume', 'quoteVolume', 'float8'),
+      native('trades', 'trades', 'int8'),
+      native('taker_buy_base_volume', 'takerBuyBaseVolume', 'float8'),
+      native('taker_buy_quote_volume', 'takerBuyQuoteVolume', 'float8'),
+      native('open_interest', 'openInterest', 'float8'),
+    ],
+    stampColumn: 'ingested_at',
+    restamp: true,
+    indexes: [{ suffix: 'open_time_idx', using: 'brin (open_time) WITH (pages_per_range = 32)' }],
+  }
+}
+
+const kiteIntervals: Readonly<Record<string, string>> = {
+  '1m': 'minute',
+  '3m': '3minute',
+  '5m': '5minute',
+  '10m': '10minute',
+  '15m': '15minute',
+  '30m': '30minute',
+  '1h': '60minute',
+  '1d': 'day',
+}
+
+/** The table existing Kite users have: its names, its widths, and no native columns. */
+export function kiteLayout({ schema, kiteTable, kiteToken }: PostgresSettings): TableLayout {
+  return {
+    kind: 'kite',
+    schema,
+    table: kiteTable,
+    timeColumn: 'date',
+    key: [
+      { name: 'instrument_token', type: 'varchar(50)', value: kiteToken },
+      { name: 'exchange', type: 'varchar(10)', value: ({ instrument }) => instrument.market.toUpperCase() },
+      {
+        name: 'candle_interval',
+        type: 'varchar(20)',
+        value: ({ timeframe }) => kiteIntervals[timeframe] ?? timeframe,
+      },
+    ],
+    primaryKey: ['instrument_token', 'exchange', 'date', 'candle_interval'],
+    values: [...prices, { name: 'volume', field: 'volume', type: 'int8', required: true }],
+    stampColumn: 'created_at',
+    restamp: false,
+    indexes: [
+      { suffix: 'instrument_idx', using: 'btree (instrument_token, date DESC)' },
+      { suffix: 'exchange_idx', using: 'btree (exchange, date DESC)' },
+      { suffix: 'date_idx', using: 'btree (date DESC)' },
+    ],
+  }
+}
+
+/** The table a series is kept in. Kite's mark and index prices, which its table has no column for, go to `bars`. */
+export function layoutOf(series: Series, settings: PostgresSettings): TableLayout {
+  const kite = series.instrument.venue === 'kite' && series.price === 'trade'
+  return kite ? kiteLayout(settings) : barsLayout(settings)
+}

@@ -1,0 +1,94 @@
+import type { Series } from '../../model/series.ts'
+import type { EpochMs, TimeRange } from '../../model/time.ts'
+import type { TableLayout } from './layout.ts'
+
+/** A name as an SQL identifier, whatever characters it has. */
+export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`
+
+/** Text as an SQL literal, safe whether or not the server reads backslashes in plain strings. */
+export function quoteText(text: string): string {
+  const quoted = `'${text.replaceAll("'", "''").replaceAll('\\', '\\\\')}'`
+  return text.includes('\\') ? ` E${quoted}` : quoted
+}
+
+export const quoteTime = (ms: EpochMs): string => `'${new Date(ms).toISOString()}'::timestamptz`
+
+export const qualified = ({ schema, table }: { schema: string; table: string }): string =>
+  `${quoteName(schema)}.${quoteName(table)}`
+
+const names = (columns: readonly { readonly name: string }[]): string[] =>
+  columns.map(({ name }) => quoteName(name))
+
+/** Columns of a row in the order they are written: key, time, values. */
+export const writtenColumns = (layout: TableLayout): string =>
+  [...names(layout.key), quoteName(layout.timeColumn), ...names(layout.values)].join(', ')
+
+/** Time and values: what the staging table holds and what is read back. */
+export const barColumns = (layout: TableLayout): string =>
+  [quoteName(layout.timeColumn), ...names(layout.values)].join(', ')
+
+/** `"venue" = 'binance' AND …`: the rows of one series. */
+export const ofSeries = (layout: TableLayout, series: Series): string =>
+  layout.key.map(({ name, value }) => `${quoteName(name)} = ${quoteText(value(series))}`).join(' AND ')
+
+export function inRange(layout: TableLayout, range: TimeRange): string {
+  const time = quoteName(layout.timeColumn)
+  return `${time} >= ${quoteTime(range.startMs)} AND ${time} < ${quoteTime(range.endMs)}`
+}
+
+/** The table a batch is copied to first; gone with the transaction. */
+export const STAGE = 'pg_temp.everybar_stage'
+
+export function createStage(layout: TableLayout): string {
+  const columns = [
+    `${quoteName(layout.timeColumn)} timestamptz`,
+    ...layout.values.map(({ name, type }) => `${quoteName(name)} ${type}`),
+  ]
+  return `CREATE TEMPORARY TABLE everybar_stage (${columns.join(', ')}) ON COMMIT DROP`
+}
+
+/** The staged rows as arrays bound to one statement: cheaper than a table for a few rows. */
+export function unnested(layout: TableLayout): string {
+  const arrays = ['timestamptz', ...layout.values.map(({ type }) => type)].map(
+    (type, i) => `$${i + 1}::${type}[]`,
+  )
+  return `(SELECT * FROM unnest(${arrays.join(', ')}) AS u (${barColumns(layout)}))`
+}
+
+/**
+ * Writes the rows of `source` that open in `range` and says what changed: `inserted`, `revised` and the first hundred
+ * `revised_at`. What was there is read by the same statement's snapshot rather than told from `xmax`, which a
+ * partitioned table does not give out.
+ */
+export function upsert(layout: TableLayout, series: Series, source: string, range: TimeRange): string {
+  const time = quoteName(layout.timeColumn)
+  const values = names(layout.values)
+  const row = (prefix: string) => `(${values.map((name) => `${prefix}.${name}`).join(', ')})`
+  const key = layout.key.map(({ value }) => quoteText(value(series)))
+  const set = values.map((name) => `${name} = excluded.${name}`)
+  if (layout.restamp) set.push(`${quoteName(layout.stampColumn)} = now()`)
+  return `WITH written AS (
+  INSERT INTO ${qualified(layout)} AS kept (${writtenColumns(layout)})
+  SELECT ${key.join(', ')}, ${barColumns(layout)} FROM ${source} AS stage WHERE ${inRange(layout, range)}
+  ON CONFLICT (${layout.primaryKey.map(quoteName).join(', ')}) DO UPDATE SET ${set.join(', ')}
+  WHERE ${row('kept')} IS DISTINCT FROM ${row('excluded')}
+  RETURNING kept.${time} AS at
+), prior AS (
+  SELECT ${time} AS at FROM ${qualified(layout)} WHERE ${ofSeries(layout, series)} AND ${inRange(layout, range)}
+)
+SELECT count(*) FILTER (WHERE prior.at IS NULL)::float8 AS inserted,
+  count(prior.at)::float8 AS revised,
+  (array_agg(extract(epoch FROM prior.at)::float8 * 1000 ORDER BY prior.at)
+    FILTER (WHERE prior.at IS NOT NULL))[1:100] AS revised_at
+FROM written LEFT JOIN prior USING (at)`
+}
+
+/** Rows of the series in `range` that the batch does not hold. */
+export const removeOthers = (layout: TableLayout, series: Series, range: TimeRange): string => {
+  const time = quoteName(layout.timeColumn)
+  return `DELETE FROM ${qualified(layout)} AS kept WHERE ${ofSeries(layout, series)} AND ${inRange(layout, range)}
+  AND NOT EXISTS (SELECT FROM ${STAGE} AS stage WHERE stage.${time} = kept.${time})`
+}
+
+export const countRows = (layout: TableLayout, series: Series, range: TimeRange): string =>
+  `SELECT count(*)::float8 AS rows FROM ${qualified(layout)} WHERE ${ofSeries(layout, series)} AND ${inRange(layout, range)}`
