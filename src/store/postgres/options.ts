@@ -83,7 +83,7 @@ export function settingsOf(options: PostgresStoreOptions): PostgresSettings {
     ...aggregates.map(({ name }) => ['aggregates', name] as const),
   ] as const) {
     const bytes = Buffer.byteLength(name)
-    if (bytes === 0 || bytes > NAME_BYTES_MAX || name.includes('\0')) throw badName(path, name)
+    if (bytes === 0 || bytes > NAME_BYTES_MAX || hasControls(name)) throw badName(path, name)
   }
   return {
     name: options.name,
@@ -101,6 +101,8 @@ export function settingsOf(options: PostgresStoreOptions): PostgresSettings {
     retryDelayMs: options.retryDelayMs ?? 250,
   }
 }
+
+const hasControls = (text: string): boolean => [...text].some((char) => char < ' ')
 
 const badName = (path: string, name: string): EverybarError =>
   new EverybarError('store.bad-option', `${path} "${name}" cannot name anything in PostgreSQL`, {
