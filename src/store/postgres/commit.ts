@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type BarBatch, emptyBatch, pickBars } from '../../model/bar.ts'
+import type { BarBatch } from '../../model/bar.ts'
 import { EverybarError, isEverybarError } from '../../model/errors.ts'
 import type { OnEvent } from '../../model/events.ts'
 import { type Series, seriesId } from '../../model/series.ts'
 import { iso, type TimeRange } from '../../model/time.ts'
+import { withoutMisfits } from '../common/misfits.ts'
 import type { CommitResult, SetAsideBar } from '../store.ts'
-import { columnOf } from './copy-binary.ts'
 import { lostConnection } from './failures.ts'
-import { layoutOf, type TableLayout } from './layout.ts'
+import { layoutOf } from './layout.ts'
 import type { PostgresSettings } from './options.ts'
 import type { Server, Session } from './server.ts'
 import { countRows } from './sql.ts'
@@ -37,7 +37,10 @@ export async function commitBatch(
   signal?: AbortSignal,
 ): Promise<CommitResult> {
   const layout = layoutOf(change.series, writer.settings)
-  const { batch, setAside } = withoutMisfits(layout, change.batch)
+  const { batch, setAside } = withoutMisfits(
+    change.batch,
+    layout.values.filter(({ type }) => type === 'int8'),
+  )
   const { attemptsMax, retryDelayMs } = writer.settings
   let staged = false
   for (let attempt = 1; ; attempt++) {
@@ -162,29 +165,6 @@ async function checkRows(session: Session, work: Work, written: Written, storeNa
       hint: 'Decompress the chunks of that range or update TimescaleDB, then run `everybar rebuild`.',
     },
   )
-}
-
-/** Bars that no column could hold: a count that is not a whole number. */
-function withoutMisfits(
-  layout: TableLayout,
-  batch: BarBatch,
-): { batch: BarBatch; setAside: readonly SetAsideBar[] } {
-  const setAside = new Map<number, string>()
-  for (const column of layout.values) {
-    const from = column.type === 'int8' ? columnOf(batch, column) : undefined
-    from?.forEach((value, i) => {
-      const unknown = Number.isNaN(value) && !column.required
-      if (!unknown && !Number.isSafeInteger(value)) {
-        setAside.set(i, `${column.name} ${value} is not a whole number the column can hold`)
-      }
-    })
-  }
-  if (setAside.size === 0) return { batch, setAside: [] }
-  const kept = Array.from({ length: batch.length }, (_, i) => i).filter((i) => !setAside.has(i))
-  return {
-    batch: kept.length === 0 ? emptyBatch : pickBars(batch, kept),
-    setAside: [...setAside].map(([i, reason]) => ({ openTimeMs: batch.openTimeMs[i]!, reason })),
-  }
 }
 
 function report(

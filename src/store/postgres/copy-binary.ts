@@ -1,5 +1,6 @@
 import { allocateBatch, type BarBatch } from '../../model/bar.ts'
 import type { Series } from '../../model/series.ts'
+import { columnOf } from '../common/misfits.ts'
 import type { TableLayout, ValueColumn } from './layout.ts'
 
 /** PostgreSQL counts microseconds from 2000-01-01. */
@@ -21,7 +22,7 @@ export function* encodeCopy(layout: TableLayout, batch: BarBatch, key?: Series):
   yield HEADER
   const prefix = rowPrefix(layout, key)
   const rowBytes = prefix.length + 12 * (1 + layout.values.length)
-  const columns = layout.values.map((column) => ({ ...column, from: columnOf(batch, column) }))
+  const columns = layout.values.map((column) => ({ ...column, from: columnOf(batch, column.field) }))
   for (let start = 0; start < batch.length; start += ROWS_PER_CHUNK) {
     const end = Math.min(batch.length, start + ROWS_PER_CHUNK)
     const chunk = Buffer.allocUnsafe((end - start) * rowBytes)
@@ -46,14 +47,6 @@ export function* encodeCopy(layout: TableLayout, batch: BarBatch, key?: Series):
   }
   yield TRAILER
 }
-
-export const columnOf = (batch: BarBatch, { field }: ValueColumn): Float64Array | undefined =>
-  field in batch.native ? batch.native[field as keyof BarBatch['native']] : priceColumn(batch, field)
-
-const priceColumn = (batch: BarBatch, field: ValueColumn['field']): Float64Array | undefined =>
-  field === 'open' || field === 'high' || field === 'low' || field === 'close' || field === 'volume'
-    ? batch[field]
-    : undefined
 
 const microsOf = (ms: number): number => (ms - POSTGRES_EPOCH_MS) * 1000
 
@@ -182,7 +175,7 @@ export class CopyDecoder {
   }
 
   #columns(): Float64Array[] {
-    return this.#values.map((column) => columnOf(this.#batch, column)!)
+    return this.#values.map((column) => columnOf(this.#batch, column.field)!)
   }
 }
 

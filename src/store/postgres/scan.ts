@@ -1,6 +1,7 @@
-import { type BarBatch, lowerBound, sliceBatch } from '../../model/bar.ts'
+import type { BarBatch } from '../../model/bar.ts'
 import type { Series } from '../../model/series.ts'
-import { monthOf, type TimeRange } from '../../model/time.ts'
+import type { TimeRange } from '../../model/time.ts'
+import { byMonth } from '../common/by-month.ts'
 import { CopyDecoder } from './copy-binary.ts'
 import { layoutOf } from './layout.ts'
 import type { PostgresSettings } from './options.ts'
@@ -48,15 +49,6 @@ async function* streamed(server: Server, sql: string, signal?: AbortSignal): Asy
     throw loan.failure(error)
   } finally {
     loan.end(whole)
-  }
-}
-
-function* byMonth(batch: BarBatch): Generator<BarBatch> {
-  let from = 0
-  while (from < batch.length) {
-    const to = lowerBound(batch.openTimeMs, monthOf(batch.openTimeMs[from]!).endMs)
-    yield sliceBatch(batch, from, to)
-    from = to
   }
 }
 

@@ -4,8 +4,9 @@ import type { BarBatch } from '../../model/bar.ts'
 import { EverybarError } from '../../model/errors.ts'
 import { type Series, seriesId } from '../../model/series.ts'
 import type { EpochMs, TimeRange } from '../../model/time.ts'
+import { columnOf } from '../common/misfits.ts'
 import type { SetAsideBar } from '../store.ts'
-import { columnOf, encodeCopy } from './copy-binary.ts'
+import { encodeCopy } from './copy-binary.ts'
 import { refusedRow } from './failures.ts'
 import type { TableLayout } from './layout.ts'
 import type { Session } from './server.ts'
@@ -132,7 +133,7 @@ async function stage(session: Session, { table, batch }: Work): Promise<void> {
 function unnestValues(layout: TableLayout, batch: BarBatch): unknown[] {
   const times = Array.from(batch.openTimeMs, (ms) => new Date(ms).toISOString())
   const columns = layout.values.map((column) => {
-    const from = columnOf(batch, column)
+    const from = columnOf(batch, column.field)
     return Array.from({ length: batch.length }, (_, i) => {
       const value = from?.[i] ?? Number.NaN
       if (Number.isNaN(value) && !column.required) return null

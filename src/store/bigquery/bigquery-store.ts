@@ -1,0 +1,239 @@
+import { type BarBatch, batchWithin, concatBatches, emptyBatch, sliceBatch } from '../../model/bar.ts'
+import { type Series, seriesId } from '../../model/series.ts'
+import { overlap, type TimeRange } from '../../model/time.ts'
+import { byMonth } from '../common/by-month.ts'
+import { withoutMisfits } from '../common/misfits.ts'
+import type { CommitResult, SetAsideBar, Store, StoredExtent, StoreTraits } from '../store.ts'
+import { Api, typed } from './api.ts'
+import { keyOf, wholeColumns } from './columns.ts'
+import { Dml } from './dml.ts'
+import { duckdbParquetWriter, type ParquetWriter } from './duckdb-parquet.ts'
+import { ensureTable, planTable, type SchemaPlan } from './ensure.ts'
+import { isMissing } from './failures.ts'
+import { type Loader, loadAndMerge, type Merged, partsByDays } from './history.ts'
+import { LiveTable } from './live.ts'
+import { type BigQuerySettings, type BigQueryStoreOptions, settingsOf } from './options.ts'
+import { lastOfEach, rowsToBatch } from './rows.ts'
+import { readBars, readExtent } from './statements.ts'
+
+const traits: StoreTraits = { kind: 'bigquery', rowsPerCommit: 200_000, rewritesMonths: false }
+
+const ALWAYS: TimeRange = { startMs: 0, endMs: 1e14 }
+
+/** Bars in BigQuery. Every commit but a small one is a load job and a MERGE. */
+export interface BigQueryStore extends Store {
+  /**
+   * The SQL that would make dataset and table, or add what the table lacks; reads only.
+   *
+   * @throws EverybarError `store.schema` (abort) naming how a table that is there differs.
+   */
+  planSchema(): Promise<SchemaPlan>
+  /** Makes them, and says what was planned. A repeat plans nothing. */
+  applySchema(): Promise<SchemaPlan>
+  /** Merges streamed bars into the table now; else it is done every `mergeEveryMs` and when the store closes. */
+  mergeLive(signal?: AbortSignal): Promise<void>
+}
+
+/**
+ * A store in BigQuery. Calls nothing until it is used.
+ *
+ * @throws EverybarError `store.bad-option` (abort).
+ */
+export async function openBigQueryStore(options: BigQueryStoreOptions): Promise<BigQueryStore> {
+  return new OpenBigQueryStore(options)
+}
+
+class OpenBigQueryStore implements BigQueryStore {
+  readonly traits = traits
+  readonly name: string
+  readonly #settings: BigQuerySettings
+  readonly #api: Api
+  readonly #dml: Dml
+  readonly #live: LiveTable
+  readonly #parquet: ParquetWriter
+  readonly #loader: Loader
+  #ready: Promise<void> | undefined
+
+  constructor(options: BigQueryStoreOptions) {
+    this.name = options.name
+    this.#settings = settingsOf(options)
+    this.#api = new Api(this.#settings)
+    this.#dml = new Dml(this.#api, this.#settings)
+    this.#live = new LiveTable(this.#api, this.#settings, this.#dml)
+    this.#parquet = duckdbParquetWriter()
+    const writeParquet = options.writeParquet ?? this.#parquet.write
+    this.#loader = { api: this.#api, settings: this.#settings, dml: this.#dml, writeParquet }
+  }
+
+  async commit(series: Series, batch: BarBatch, signal?: AbortSignal): Promise<CommitResult> {
+    signal?.throwIfAborted()
+    const { batch: sound, setAside } = withoutMisfits(batch, wholeColumns)
+    if (sound.length === 0) return this.#report(series, batch, none, setAside)
+    return typed(this.name, signal, async () => {
+      await this.#ensure()
+      const key = keyOf(series)
+      if (sound.length <= this.#settings.liveRowsMax) {
+        const streamed = await this.#live.stream(key, sound, signal)
+        await this.#live.mergeIfDue(signal)
+        return this.#report(series, batch, streamed, [...setAside, ...streamed.setAside])
+      }
+      const merged: Merged[] = []
+      for (const part of partsByDays(sound)) {
+        merged.push(await loadAndMerge(this.#loader, key, part, signal))
+      }
+      return this.#report(series, batch, sum(merged), setAside)
+    })
+  }
+
+  async replace(
+    series: Series,
+    range: TimeRange,
+    batch: BarBatch,
+    signal?: AbortSignal,
+  ): Promise<CommitResult> {
+    const { batch: sound, setAside } = withoutMisfits(batch, wholeColumns)
+    return typed(this.name, signal, async () => {
+      await this.#ensure()
+      // What was streamed comes first, or it would come back after.
+      await this.#live.merge(signal)
+      const merged: Merged[] = []
+      for (const part of partsByRange(sound, range)) {
+        merged.push(await loadAndMerge(this.#loader, keyOf(series), part.batch, signal, part.range))
+      }
+      return this.#report(series, batch, sum(merged), setAside)
+    })
+  }
+
+  async *scan(series: Series, range: TimeRange, signal?: AbortSignal): AsyncGenerator<BarBatch> {
+    const key = keyOf(series)
+    const extent = await this.#extent(series, range, signal)
+    if (!extent) return
+    const since = await this.#live.since(signal)
+    let held = emptyBatch
+    // A year at a time: BigQuery sorts an answer on one machine.
+    for (const part of years({ startMs: extent.firstMs, endMs: extent.lastMs + 1 })) {
+      for await (const rows of this.#read(readBars(this.#settings, key, part, since), signal)) {
+        const all = concatBatches([held, lastOfEach(rowsToBatch(rows))])
+        held = sliceBatch(all, all.length - 1, all.length)
+        yield* byMonth(sliceBatch(all, 0, all.length - 1))
+      }
+    }
+    yield* byMonth(held)
+  }
+
+  extent(series: Series): Promise<StoredExtent | undefined> {
+    return this.#extent(series, ALWAYS)
+  }
+
+  planSchema(): Promise<SchemaPlan> {
+    return typed(this.name, undefined, () => planTable(this.#api, this.#settings))
+  }
+
+  async applySchema(): Promise<SchemaPlan> {
+    const plan = await this.planSchema()
+    await ensureTable(this.#api, { ...this.#settings, schemaMode: 'apply' })
+    return plan
+  }
+
+  mergeLive(signal?: AbortSignal): Promise<void> {
+    return typed(this.name, signal, () => this.#live.merge(signal))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await typed(this.name, undefined, () => this.#live.mergeStreamed())
+    } finally {
+      await this.#parquet.close()
+    }
+  }
+
+  #ensure(): Promise<void> {
+    this.#ready ??= ensureTable(this.#api, this.#settings)
+    return this.#ready.catch((error) => {
+      this.#ready = undefined
+      throw error
+    })
+  }
+
+  async #extent(series: Series, range: TimeRange, signal?: AbortSignal): Promise<StoredExtent | undefined> {
+    return typed(this.name, signal, async () => {
+      const statement = readExtent(this.#settings, keyOf(series), range, await this.#live.since(signal))
+      try {
+        for await (const [row] of this.#read(statement, signal)) {
+          const [rows, first, last] = row ?? []
+          if (Number(rows) > 0) return { rows: Number(rows), firstMs: Number(first), lastMs: Number(last) }
+        }
+      } catch (error) {
+        // A table never made holds no series.
+        if (!isMissing(error)) throw error
+      }
+      return undefined
+    })
+  }
+
+  /** Rows of a query, a page at a time. */
+  async *#read(
+    { sql, params }: ReturnType<typeof readBars>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<readonly (string | null)[][]> {
+    const { jobId } = await this.#api.query(sql, params, this.#dml.jobId('read'), signal)
+    yield* this.#api.rows(jobId, signal)
+  }
+
+  #report(
+    series: Series,
+    batch: BarBatch,
+    { inserted, revised, revisedAtMs }: Merged,
+    setAside: readonly SetAsideBar[],
+  ): CommitResult {
+    if (setAside.length > 0) {
+      this.#settings.onEvent({
+        event: 'store_bars_set_aside',
+        level: 'warn',
+        store: this.name,
+        series: seriesId(series),
+        bars: setAside.length,
+        firstMs: setAside[0]!.openTimeMs,
+        reason: setAside[0]!.reason,
+      })
+    }
+    const unchanged = batch.length - setAside.length - inserted - revised
+    const sorted = [...setAside].sort((a, b) => a.openTimeMs - b.openTimeMs)
+    return {
+      inserted,
+      revised,
+      unchanged,
+      revisedAtMs,
+      ...(sorted.length > 0 && { setAside: sorted }),
+    }
+  }
+}
+
+const none: Merged = { inserted: 0, revised: 0, revisedAtMs: [] }
+
+const sum = (parts: readonly Merged[]): Merged => ({
+  inserted: parts.reduce((total, { inserted }) => total + inserted, 0),
+  revised: parts.reduce((total, { revised }) => total + revised, 0),
+  revisedAtMs: parts.flatMap(({ revisedAtMs }) => revisedAtMs).slice(0, 100),
+})
+
+/** A range cut so that no part has more days than a job may change, each with its bars. */
+function partsByRange(batch: BarBatch, range: TimeRange): { batch: BarBatch; range: TimeRange }[] {
+  const first = batch.length > 0 ? Math.min(batch.openTimeMs[0]!, range.startMs) : range.startMs
+  const last = batch.length > 0 ? Math.max(batch.openTimeMs[batch.length - 1]! + 1, range.endMs) : range.endMs
+  return years({ startMs: first, endMs: last }, 10).map((part) => ({
+    batch: batchWithin(batch, part),
+    range: overlap(part, range) ?? part,
+  }))
+}
+
+/** Ranges of at most `count` calendar years each. */
+function years(range: TimeRange, count = 1): TimeRange[] {
+  const out: TimeRange[] = []
+  for (let startMs = range.startMs; startMs < range.endMs; ) {
+    const endMs = Math.min(range.endMs, Date.UTC(new Date(startMs).getUTCFullYear() + count, 0, 1))
+    out.push({ startMs, endMs })
+    startMs = endMs
+  }
+  return out
+}

@@ -1,0 +1,210 @@
+import { blake2b } from '@noble/hashes/blake2.js'
+import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
+import type { BarBatch } from '../../model/bar.ts'
+import type { TimeRange } from '../../model/time.ts'
+import { columnOf } from '../common/misfits.ts'
+import type { SetAsideBar } from '../store.ts'
+import type { Api, StreamedRow } from './api.ts'
+import { type SeriesKey, valueColumns } from './columns.ts'
+import type { Dml } from './dml.ts'
+import { ensureLiveTable } from './ensure.ts'
+import type { BigQuerySettings } from './options.ts'
+import { mergeLive, pendingLive } from './statements.ts'
+
+/** What one request may hold: 500 rows are recommended, 10 MB is the limit. */
+const ROWS_MAX = 500
+const BYTES_MAX = 9_000_000
+/** Refusals that are no fault of the row. */
+const innocent = new Set(['stopped', 'timeout', 'backendError', 'internalError'])
+const RESENDS_MAX = 4
+
+/** Streamed rows may be seen late: a merge looks back so far behind the last. */
+const OVERLAP_MICROS = 10 * 60 * 1_000_000
+/** Bars this process remembers having streamed, to tell a repeat from a revision. */
+const REMEMBERED_MAX = 100_000
+/** The label that says how far streamed bars are merged, in microseconds. */
+const MERGED_LABEL = 'everybar_merged'
+
+export interface Streamed {
+  readonly inserted: number
+  readonly revised: number
+  readonly revisedAtMs: readonly number[]
+  readonly setAside: readonly SetAsideBar[]
+}
+
+/**
+ * Bars that come one by one. They are streamed into a table of their own, because a table that rows were just streamed
+ * into takes no MERGE, and merged from there now and then. Until then `since` tells readers what to add.
+ */
+export class LiveTable {
+  readonly #api: Api
+  readonly #settings: BigQuerySettings
+  readonly #dml: Dml
+  #ready: Promise<void> | undefined
+  #mergedMicros = 0
+  #nextMergeMs = 0
+  #streamed = false
+  readonly #remembered = new Map<string, string>()
+
+  constructor(api: Api, settings: BigQuerySettings, dml: Dml) {
+    this.#api = api
+    this.#settings = settings
+    this.#dml = dml
+    this.#nextMergeMs = settings.nowMs() + settings.mergeEveryMs
+  }
+
+  /** Rows stamped later than this, in microseconds, are not merged yet; `undefined` when nothing was ever streamed. */
+  async since(signal?: AbortSignal): Promise<number | undefined> {
+    if (!this.#ready) {
+      const metadata = await this.#api.tableMetadata(this.#settings.liveTable, signal)
+      if (!metadata) return undefined
+      this.#mergedMicros = Math.max(this.#mergedMicros, Number(metadata.labels?.[MERGED_LABEL] ?? 0))
+    }
+    return Math.max(0, this.#mergedMicros - OVERLAP_MICROS)
+  }
+
+  /** Streams the bars this process has not streamed before with the same values. */
+  async stream(key: SeriesKey, batch: BarBatch, signal?: AbortSignal): Promise<Streamed> {
+    await this.#ensure()
+    const rows = rowsOf(key, batch, this.#dml.stamp())
+    const fresh = rows.filter(({ name, insertId }) => this.#remembered.get(name) !== insertId)
+    const refused = new Map<string, string>()
+    for (const part of requests(fresh)) {
+      for (const [name, reason] of await this.#send(part, signal)) refused.set(name, reason)
+    }
+    const taken = fresh.filter(({ name }) => !refused.has(name))
+    const revised = taken.filter(({ name }) => this.#remembered.has(name))
+    for (const { name, insertId } of taken) this.#remember(name, insertId)
+    if (taken.length > 0) this.#streamed = true
+    const setAside = rows
+      .filter(({ name }) => refused.has(name))
+      .map(({ name, openTimeMs }) => ({ openTimeMs, reason: refused.get(name)! }))
+    return {
+      inserted: taken.length - revised.length,
+      revised: revised.length,
+      revisedAtMs: revised.slice(0, 100).map(({ openTimeMs }) => openTimeMs),
+      setAside,
+    }
+  }
+
+  /** Merges when it is time to. */
+  async mergeIfDue(signal?: AbortSignal): Promise<void> {
+    if (this.#streamed && this.#settings.nowMs() >= this.#nextMergeMs) await this.merge(signal)
+  }
+
+  /** Merges what this process has streamed; nothing when it has not. */
+  async mergeStreamed(): Promise<void> {
+    if (this.#streamed) await this.merge()
+  }
+
+  /** Merges what was streamed, by this process or another. A repeat merges nothing. */
+  async merge(signal?: AbortSignal): Promise<void> {
+    this.#nextMergeMs = this.#settings.nowMs() + this.#settings.mergeEveryMs
+    const since = await this.since(signal)
+    if (since === undefined) return
+    const until = this.#dml.stamp()
+    const span = await this.#pending(since, until, signal)
+    if (span) {
+      const ran = await this.#dml.run(mergeLive(this.#settings, span, since, until), signal)
+      this.#settings.onEvent({
+        event: 'store_live_merged',
+        level: 'debug',
+        store: this.#settings.name,
+        inserted: ran.inserted,
+        revised: ran.updated,
+      })
+      const labels = { [MERGED_LABEL]: String(until) }
+      await this.#api.patchTable(this.#settings.liveTable, { labels }, signal)
+    }
+    this.#mergedMicros = until
+    this.#streamed = false
+  }
+
+  async #pending(since: number, until: number, signal?: AbortSignal): Promise<TimeRange | undefined> {
+    const { sql, params } = pendingLive(this.#settings, since, until)
+    const ran = await this.#api.query(sql, params, this.#dml.jobId('read'), signal)
+    for await (const page of this.#api.rows(ran.jobId, signal)) {
+      const [bars, first, last] = page[0] ?? []
+      if (Number(bars) > 0) return { startMs: Number(first), endMs: Number(last) + 1 }
+    }
+    return undefined
+  }
+
+  #ensure(): Promise<void> {
+    this.#ready ??= this.since().then(() => ensureLiveTable(this.#api, this.#settings))
+    return this.#ready.catch((error) => {
+      this.#ready = undefined
+      throw error
+    })
+  }
+
+  #remember(name: string, insertId: string): void {
+    this.#remembered.delete(name)
+    this.#remembered.set(name, insertId)
+    if (this.#remembered.size <= REMEMBERED_MAX) return
+    this.#remembered.delete(this.#remembered.keys().next().value!)
+  }
+
+  /** Sends one request; rows refused for another's fault go again under the same ids. Gives the others' reasons. */
+  async #send(rows: readonly LiveRow[], signal?: AbortSignal): Promise<Map<string, string>> {
+    const reasons = new Map<string, string>()
+    let waiting = rows
+    for (let attempt = 0; waiting.length > 0; attempt++) {
+      const refused = await this.#api.insert(this.#settings.liveTable, waiting.map(toRow), signal)
+      const again: LiveRow[] = []
+      for (const { index, reason, message } of refused) {
+        const row = waiting[index]!
+        if (innocent.has(reason) && attempt < RESENDS_MAX) again.push(row)
+        else reasons.set(row.name, message)
+      }
+      waiting = again
+    }
+    return reasons
+  }
+}
+
+interface LiveRow extends StreamedRow {
+  /** The bar it is, whatever its values. */
+  readonly name: string
+  readonly openTimeMs: number
+  readonly bytes: number
+}
+
+const toRow = ({ insertId, json }: LiveRow): StreamedRow => ({ insertId, json })
+
+const iso = (ms: number): string => new Date(ms).toISOString()
+
+function rowsOf(key: SeriesKey, batch: BarBatch, stampMicros: number): LiveRow[] {
+  const ingestedAt = `${iso(Math.floor(stampMicros / 1000)).slice(0, -1)}${String(stampMicros % 1000).padStart(3, '0')}Z`
+  return Array.from({ length: batch.length }, (_, i) => {
+    const openTimeMs = batch.openTimeMs[i]!
+    const values: Record<string, unknown> = {}
+    for (const { name, field, type } of valueColumns) {
+      const value = columnOf(batch, field)?.[i] ?? Number.NaN
+      if (!Number.isNaN(value)) values[name] = type === 'TIMESTAMP' ? iso(value) : value
+    }
+    const bar = { timestamp: iso(openTimeMs), ...key }
+    const json = { ...bar, ...values, ingested_at: ingestedAt }
+    // The values are part of it: a bar that was restated is another row.
+    const insertId = bytesToHex(blake2b(utf8ToBytes(JSON.stringify({ ...bar, ...values })), { dkLen: 16 }))
+    const bytes = Buffer.byteLength(JSON.stringify(json)) + 64
+    return { name: JSON.stringify(bar), openTimeMs, insertId, json, bytes }
+  })
+}
+
+/** Rows in requests of at most `ROWS_MAX` rows and `BYTES_MAX` bytes. */
+export function requests<Row extends { readonly bytes: number }>(rows: readonly Row[]): Row[][] {
+  const out: Row[][] = []
+  let bytes = 0
+  for (const row of rows) {
+    const last = out.at(-1)
+    if (!last || last.length === ROWS_MAX || bytes + row.bytes > BYTES_MAX) {
+      out.push([row])
+      bytes = row.bytes
+    } else {
+      last.push(row)
+      bytes += row.bytes
+    }
+  }
+  return out
+}

@@ -1,0 +1,152 @@
+import type { TimeRange } from '../../model/time.ts'
+import type { Parameters } from './api.ts'
+import { keyNames, type SeriesKey, valueColumns } from './columns.ts'
+import type { BigQuerySettings } from './options.ts'
+
+export interface Statement {
+  readonly sql: string
+  readonly params: Parameters
+}
+
+export const tableName = ({ project, dataset }: BigQuerySettings, table: string): string =>
+  `\`${project}.${dataset}.${table}\``
+
+const quoted = (names: readonly string[], prefix = ''): string =>
+  names.map((name) => `${prefix}\`${name}\``).join(', ')
+
+const valueNames = valueColumns.map(({ name }) => name)
+const written = [...keyNames, ...valueNames, 'ingested_at']
+
+const differs = valueNames.map((name) => `kept.\`${name}\` IS DISTINCT FROM fresh.\`${name}\``).join(' OR ')
+const taken = valueNames.map((name) => `\`${name}\` = fresh.\`${name}\``).join(', ')
+
+/** Constants, so that only the partitions of the range are read and billed. */
+const within = (alias: string, from = 'from', to = 'to'): string =>
+  `${alias}.\`timestamp\` >= TIMESTAMP_MILLIS(@${from}) AND ${alias}.\`timestamp\` < TIMESTAMP_MILLIS(@${to})`
+
+const ofSeries = (alias: string): string =>
+  `${alias}.\`exchange\` = @exchange AND ${alias}.\`symbol\` = @symbol AND ${alias}.\`timeframe\` = @timeframe`
+
+/**
+ * Merges a loaded table into the bars of one series. Bars that are new are stamped `@stamp`, those that changed one
+ * microsecond later: so the second can be asked for afterwards without reading anything before.
+ */
+export function mergeLoaded(
+  settings: BigQuerySettings,
+  loadedTable: string,
+  key: SeriesKey,
+  span: TimeRange,
+  stampMicros: number,
+  replaces?: TimeRange,
+): Statement {
+  const columns = valueColumns.map(({ name, loaded, type }) =>
+    type === 'TIMESTAMP' ? `TIMESTAMP_MILLIS(\`${loaded}\`) AS \`${name}\`` : `\`${name}\``,
+  )
+  const removed = `
+WHEN NOT MATCHED BY SOURCE AND ${ofSeries('kept')} AND ${within('kept', 'removeFrom', 'removeTo')} THEN DELETE`
+  return {
+    sql: `MERGE ${tableName(settings, settings.table)} AS kept
+USING (SELECT TIMESTAMP_MILLIS(\`open_time_ms\`) AS \`timestamp\`, ${columns.join(', ')} FROM ${tableName(settings, loadedTable)}) AS fresh
+ON kept.\`timestamp\` = fresh.\`timestamp\` AND ${ofSeries('kept')} AND ${within('kept')}
+WHEN MATCHED AND (${differs}) THEN UPDATE SET ${taken}, \`ingested_at\` = TIMESTAMP_MICROS(@stamp + 1)
+WHEN NOT MATCHED THEN INSERT (${quoted(written)})
+VALUES (fresh.\`timestamp\`, @exchange, @symbol, @timeframe, ${quoted(valueNames, 'fresh.')}, TIMESTAMP_MICROS(@stamp))${replaces ? removed : ''}`,
+    params: {
+      ...key,
+      from: span.startMs,
+      to: span.endMs,
+      stamp: stampMicros,
+      ...(replaces && { removeFrom: replaces.startMs, removeTo: replaces.endMs }),
+    },
+  }
+}
+
+/** The first hundred bars a `mergeLoaded` of that stamp changed. */
+export const revisedBars = (
+  settings: BigQuerySettings,
+  key: SeriesKey,
+  span: TimeRange,
+  stampMicros: number,
+): Statement => ({
+  sql: `SELECT UNIX_MILLIS(kept.\`timestamp\`) AS at FROM ${tableName(settings, settings.table)} AS kept
+WHERE ${ofSeries('kept')} AND ${within('kept')} AND kept.\`ingested_at\` = TIMESTAMP_MICROS(@stamp + 1)
+ORDER BY at LIMIT 100`,
+  params: { ...key, from: span.startMs, to: span.endMs, stamp: stampMicros },
+})
+
+/** Where streamed bars not merged yet open, and how many there are. */
+export const pendingLive = (settings: BigQuerySettings, since: number, until: number): Statement => ({
+  sql: `SELECT COUNT(*) AS bars, UNIX_MILLIS(MIN(\`timestamp\`)) AS first, UNIX_MILLIS(MAX(\`timestamp\`)) AS last
+FROM ${tableName(settings, settings.liveTable)}
+WHERE \`ingested_at\` > TIMESTAMP_MICROS(@since) AND \`ingested_at\` <= TIMESTAMP_MICROS(@until)`,
+  params: { since, until },
+})
+
+/** Merges streamed bars, the last of each; one the table has had something newer for is left. */
+export const mergeLive = (
+  settings: BigQuerySettings,
+  span: TimeRange,
+  since: number,
+  until: number,
+): Statement => ({
+  sql: `MERGE ${tableName(settings, settings.table)} AS kept
+USING (
+  SELECT ${quoted(written)} FROM ${tableName(settings, settings.liveTable)}
+  WHERE \`ingested_at\` > TIMESTAMP_MICROS(@since) AND \`ingested_at\` <= TIMESTAMP_MICROS(@until)
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY ${quoted(keyNames)} ORDER BY \`ingested_at\` DESC) = 1
+) AS fresh
+ON ${keyNames.map((name) => `kept.\`${name}\` = fresh.\`${name}\``).join(' AND ')} AND ${within('kept')}
+WHEN MATCHED AND fresh.\`ingested_at\` > kept.\`ingested_at\` AND (${differs}) THEN UPDATE SET ${taken}, \`ingested_at\` = fresh.\`ingested_at\`
+WHEN NOT MATCHED THEN INSERT (${quoted(written)})
+VALUES (${quoted(written, 'fresh.')})`,
+  params: { from: span.startMs, to: span.endMs, since, until },
+})
+
+/** Bars of the series, and those streamed since the last merge. */
+function unioned(
+  settings: BigQuerySettings,
+  columns: readonly string[],
+  liveSince: number | undefined,
+): string {
+  const part = (table: string, rest = '') =>
+    `SELECT ${quoted(columns, 'kept.')} FROM ${tableName(settings, table)} AS kept WHERE ${ofSeries('kept')} AND ${within('kept')}${rest}`
+  const target = part(settings.table)
+  if (liveSince === undefined) return target
+  return `${target} UNION ALL ${part(settings.liveTable, ' AND kept.`ingested_at` > TIMESTAMP_MICROS(@since)')}`
+}
+
+const rangeParams = (key: SeriesKey, range: TimeRange, liveSince: number | undefined): Parameters => ({
+  ...key,
+  from: range.startMs,
+  to: range.endMs,
+  ...(liveSince !== undefined && { since: liveSince }),
+})
+
+/** Time in ms and values of a series, ascending; of several rows of one bar the last is the one that counts. */
+export function readBars(
+  settings: BigQuerySettings,
+  key: SeriesKey,
+  range: TimeRange,
+  liveSince: number | undefined,
+): Statement {
+  const columns = valueColumns.map(({ name, type }) =>
+    type === 'TIMESTAMP' ? `UNIX_MILLIS(\`${name}\`) AS \`${name}\`` : `\`${name}\``,
+  )
+  const names = ['timestamp', ...valueNames, 'ingested_at']
+  return {
+    sql: `SELECT UNIX_MILLIS(\`timestamp\`) AS at, ${columns.join(', ')}
+FROM (${unioned(settings, names, liveSince)}) AS bars ORDER BY at, \`ingested_at\``,
+    params: rangeParams(key, range, liveSince),
+  }
+}
+
+export const readExtent = (
+  settings: BigQuerySettings,
+  key: SeriesKey,
+  range: TimeRange,
+  liveSince: number | undefined,
+): Statement => ({
+  sql: `SELECT COUNT(DISTINCT \`timestamp\`) AS bars, UNIX_MILLIS(MIN(\`timestamp\`)) AS first, UNIX_MILLIS(MAX(\`timestamp\`)) AS last
+FROM (${unioned(settings, ['timestamp'], liveSince)}) AS bars`,
+  params: rangeParams(key, range, liveSince),
+})
