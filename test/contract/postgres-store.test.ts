@@ -5,6 +5,7 @@ import { parseSeries, type Series } from '../../src/model/series.ts'
 import { MINUTE_MS, type TimeRange, timeRange } from '../../src/model/time.ts'
 import type { PostgresStoreOptions } from '../../src/store/postgres/options.ts'
 import { openPostgresStore, type PostgresStore } from '../../src/store/postgres/postgres-store.ts'
+import { storeContract } from '../../src/testing/store-contract.ts'
 import { minutes, startMs } from '../support/bars.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
 
@@ -39,6 +40,13 @@ async function read(store: PostgresStore, series: Series, range: TimeRange = alw
 }
 
 const databaseOf = (url: string) => new URL(url).pathname.slice(1)
+
+for (const partitions of ['none', 'month'] as const) {
+  storeContract(`postgres, partitions: ${partitions}`, async () => {
+    const url = await server.freshDatabase()
+    return { open: () => openPostgresStore({ name: 'pg', url, partitions }) }
+  })
+}
 
 describe.each(['none', 'month'] as const)('partitions: %s', (partitions) => {
   test('what is committed is read back, and a repeat changes nothing', () =>
@@ -118,7 +126,7 @@ test('a month ends a run, and a caller may stop half way', () =>
   }))
 
 test('Kite candles go to the table their users have', () =>
-  withStore({}, async (store, url) => {
+  withStore({ tokenTable: { name: 'kite_ohlcv_historic', venues: ['kite'] } }, async (store, url) => {
     const infy = parseSeries('kite:nse:408065:1d')
     const day = minutes(3, { fromMs: Date.UTC(1995, 0, 2) })
     expect(await store.commit(infy, day)).toMatchObject({ inserted: 3 })

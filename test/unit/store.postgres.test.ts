@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { parseSeries } from '../../src/model/series.ts'
 import { parseTimeframe } from '../../src/model/timeframe.ts'
 import { redactor, storeFailure } from '../../src/store/postgres/failures.ts'
-import { barsLayout, kiteLayout } from '../../src/store/postgres/layout.ts'
+import { barsLayout, layoutOf } from '../../src/store/postgres/layout.ts'
 import { type PostgresStoreOptions, settingsOf } from '../../src/store/postgres/options.ts'
 import { type FoundTable, planTable, planText, type ServerFacts } from '../../src/store/postgres/schema.ts'
 import { ofSeries, quoteText } from '../../src/store/postgres/sql.ts'
@@ -15,15 +15,16 @@ const timescale = (version: string): ServerFacts => ({
   timescaleAvailable: true,
 })
 
+const kite = { name: 'kite_ohlcv_historic', venues: ['kite'] }
+const series = { bars: parseSeries('binance:spot:BTCUSDT:1m'), kite: parseSeries('kite:nse:408065:1d') }
+
 function sql(
   layout: 'bars' | 'kite',
   facts: ServerFacts,
   options: Partial<PostgresStoreOptions> = {},
 ): string {
-  const settings = settingsOf({ name: 'pg', ...options })
-  return planText(
-    planTable((layout === 'bars' ? barsLayout : kiteLayout)(settings), settings, facts, undefined),
-  )
+  const settings = settingsOf({ name: 'pg', tokenTable: kite, ...options })
+  return planText(planTable(layoutOf(series[layout], settings), settings, facts, undefined))
 }
 
 describe('the SQL of the tables', () => {
@@ -51,8 +52,8 @@ describe('the SQL of the tables', () => {
 })
 
 describe('a table that is there', () => {
-  const settings = settingsOf({ name: 'pg' })
-  const layout = kiteLayout(settings)
+  const settings = settingsOf({ name: 'pg', tokenTable: kite })
+  const layout = layoutOf(series.kite, settings)
   const column = (name: string, type: string) => ({ name, type, notNull: true, hasDefault: false })
   const found: FoundTable = {
     relkind: 'r',

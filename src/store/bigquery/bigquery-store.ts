@@ -1,7 +1,7 @@
 import { type BarBatch, batchWithin, concatBatches, emptyBatch, sliceBatch } from '../../model/bar.ts'
 import { type Series, seriesId } from '../../model/series.ts'
-import { overlap, type TimeRange } from '../../model/time.ts'
-import { byMonth } from '../common/by-month.ts'
+import type { TimeRange } from '../../model/time.ts'
+import { byMonth, checkBatch, checkWithin } from '../bars.ts'
 import { withoutMisfits } from '../common/misfits.ts'
 import type { CommitResult, SetAsideBar, Store, StoredExtent, StoreTraits } from '../store.ts'
 import { Api, typed } from './api.ts'
@@ -66,6 +66,7 @@ class OpenBigQueryStore implements BigQueryStore {
   }
 
   async commit(series: Series, batch: BarBatch, signal?: AbortSignal): Promise<CommitResult> {
+    checkBatch(batch)
     signal?.throwIfAborted()
     const { batch: sound, setAside } = withoutMisfits(batch, wholeColumns)
     if (sound.length === 0) return this.#report(series, batch, none, setAside)
@@ -91,13 +92,17 @@ class OpenBigQueryStore implements BigQueryStore {
     batch: BarBatch,
     signal?: AbortSignal,
   ): Promise<CommitResult> {
+    checkBatch(batch)
+    checkWithin(batch, range)
     const { batch: sound, setAside } = withoutMisfits(batch, wholeColumns)
     return typed(this.name, signal, async () => {
       await this.#ensure()
       // What was streamed comes first, or it would come back after.
       await this.#live.merge(signal)
       const merged: Merged[] = []
-      for (const part of partsByRange(sound, range)) {
+      const extent = await this.#extent(series, range, signal)
+      const filled = extent && { startMs: extent.firstMs, endMs: extent.lastMs + 1 }
+      for (const part of partsToReplace(sound, filled)) {
         merged.push(await loadAndMerge(this.#loader, keyOf(series), part.batch, signal, part.range))
       }
       return this.#report(series, batch, sum(merged), setAside)
@@ -115,10 +120,10 @@ class OpenBigQueryStore implements BigQueryStore {
       for await (const rows of this.#read(readBars(this.#settings, key, part, since), signal)) {
         const all = concatBatches([held, lastOfEach(rowsToBatch(rows))])
         held = sliceBatch(all, all.length - 1, all.length)
-        yield* byMonth(sliceBatch(all, 0, all.length - 1))
+        for (const { bars } of byMonth(sliceBatch(all, 0, all.length - 1))) yield bars
       }
     }
-    yield* byMonth(held)
+    for (const { bars } of byMonth(held)) yield bars
   }
 
   extent(series: Series): Promise<StoredExtent | undefined> {
@@ -217,14 +222,17 @@ const sum = (parts: readonly Merged[]): Merged => ({
   revisedAtMs: parts.flatMap(({ revisedAtMs }) => revisedAtMs).slice(0, 100),
 })
 
-/** A range cut so that no part has more days than a job may change, each with its bars. */
-function partsByRange(batch: BarBatch, range: TimeRange): { batch: BarBatch; range: TimeRange }[] {
-  const first = batch.length > 0 ? Math.min(batch.openTimeMs[0]!, range.startMs) : range.startMs
-  const last = batch.length > 0 ? Math.max(batch.openTimeMs[batch.length - 1]! + 1, range.endMs) : range.endMs
-  return years({ startMs: first, endMs: last }, 10).map((part) => ({
-    batch: batchWithin(batch, part),
-    range: overlap(part, range) ?? part,
-  }))
+/** Where there is something, or is to be, cut so that no part has more days than a job may change. */
+function partsToReplace(
+  batch: BarBatch,
+  filled: TimeRange | undefined,
+): { batch: BarBatch; range: TimeRange }[] {
+  const first = batch.length > 0 ? batch.openTimeMs[0]! : Number.POSITIVE_INFINITY
+  const last = batch.length > 0 ? batch.openTimeMs[batch.length - 1]! : Number.NEGATIVE_INFINITY
+  const startMs = Math.min(first, filled?.startMs ?? first)
+  const endMs = Math.max(last + 1, filled?.endMs ?? last + 1)
+  if (startMs >= endMs) return []
+  return years({ startMs, endMs }, 10).map((range) => ({ batch: batchWithin(batch, range), range }))
 }
 
 /** Ranges of at most `count` calendar years each. */

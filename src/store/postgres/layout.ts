@@ -1,6 +1,6 @@
 import type { NativeField, PriceField } from '../../model/bar.ts'
 import type { Series } from '../../model/series.ts'
-import type { PostgresSettings } from './options.ts'
+import type { PostgresSettings, TokenTableOptions } from './options.ts'
 
 export type ValueType = 'float8' | 'int8' | 'timestamptz'
 
@@ -20,7 +20,7 @@ export interface ValueColumn {
 
 /** A table as data: what names a bar in it, what it holds, in the order of its columns. */
 export interface TableLayout {
-  readonly kind: 'bars' | 'kite'
+  readonly kind: 'bars' | 'tokens'
   readonly schema: string
   readonly table: string
   readonly timeColumn: string
@@ -83,7 +83,7 @@ export function barsLayout({ schema, table }: PostgresSettings): TableLayout {
   }
 }
 
-const kiteIntervals: Readonly<Record<string, string>> = {
+const tokenIntervals: Readonly<Record<string, string>> = {
   '1m': 'minute',
   '3m': '3minute',
   '5m': '5minute',
@@ -94,20 +94,20 @@ const kiteIntervals: Readonly<Record<string, string>> = {
   '1d': 'day',
 }
 
-/** The table existing Kite users have: its names, its widths, and no native columns. */
-export function kiteLayout({ schema, kiteTable, kiteToken }: PostgresSettings): TableLayout {
+/** The table Kite's users have: its names, its widths, and no native columns. */
+export function tokenLayout(schema: string, { name, token }: Required<TokenTableOptions>): TableLayout {
   return {
-    kind: 'kite',
+    kind: 'tokens',
     schema,
-    table: kiteTable,
+    table: name,
     timeColumn: 'date',
     key: [
-      { name: 'instrument_token', type: 'varchar(50)', value: kiteToken },
+      { name: 'instrument_token', type: 'varchar(50)', value: token },
       { name: 'exchange', type: 'varchar(10)', value: ({ instrument }) => instrument.market.toUpperCase() },
       {
         name: 'candle_interval',
         type: 'varchar(20)',
-        value: ({ timeframe }) => kiteIntervals[timeframe] ?? timeframe,
+        value: ({ timeframe }) => tokenIntervals[timeframe] ?? timeframe,
       },
     ],
     primaryKey: ['instrument_token', 'exchange', 'date', 'candle_interval'],
@@ -122,8 +122,9 @@ export function kiteLayout({ schema, kiteTable, kiteToken }: PostgresSettings): 
   }
 }
 
-/** The table a series is kept in. Kite's mark and index prices, which its table has no column for, go to `bars`. */
+/** The table a series is kept in. Mark and index prices, which a token table has no column for, go to `bars`. */
 export function layoutOf(series: Series, settings: PostgresSettings): TableLayout {
-  const kite = series.instrument.venue === 'kite' && series.price === 'trade'
-  return kite ? kiteLayout(settings) : barsLayout(settings)
+  const { tokenTable, schema } = settings
+  const byToken = tokenTable?.venues.includes(series.instrument.venue) === true && series.price === 'trade'
+  return byToken ? tokenLayout(schema, tokenTable) : barsLayout(settings)
 }

@@ -13,6 +13,15 @@ export interface AggregateOptions {
   readonly width: string
 }
 
+/** The table users of a broker's API have: `kite_ohlcv_historic` is one. It has no native columns. */
+export interface TokenTableOptions {
+  readonly name: string
+  /** Venues whose trade bars go there. */
+  readonly venues: readonly string[]
+  /** `instrument_token` of a series; its symbol unless given. */
+  readonly token?: (series: Series) => string
+}
+
 /** Where the server is and how the tables are kept. Give `url`, or `host` and what goes with it. */
 export interface PostgresStoreOptions {
   /** The name the store has in the configuration and in the ledger. */
@@ -28,12 +37,10 @@ export interface PostgresStoreOptions {
   readonly ssl?: boolean | { readonly ca?: string; readonly rejectUnauthorized?: boolean }
   /** Schema of the tables; it has to exist. `public` unless said. */
   readonly schema?: string
-  /** The table of every venue but Kite. `bars` unless said. */
+  /** The table of every venue that has none of its own. `bars` unless said. */
   readonly table?: string
-  /** The table of venue `kite`. `kite_ohlcv_historic` unless said. */
-  readonly kiteTable?: string
-  /** `instrument_token` of a Kite series; its symbol unless given. */
-  readonly kiteToken?: (series: Series) => string
+  /** A second table, keyed by instrument token, for some venues. None unless given. */
+  readonly tokenTable?: TokenTableOptions
   /** `apply` creates missing tables and columns at the first commit; `check` only reports. `apply` unless said. */
   readonly schemaMode?: 'apply' | 'check'
   /** `auto` uses TimescaleDB where it is installed, `on` insists on it, `off` never does. `auto` unless said. */
@@ -58,8 +65,7 @@ export interface PostgresSettings {
   readonly name: string
   readonly schema: string
   readonly table: string
-  readonly kiteTable: string
-  readonly kiteToken: (series: Series) => string
+  readonly tokenTable: Required<TokenTableOptions> | undefined
   readonly schemaMode: 'apply' | 'check'
   readonly timescale: 'auto' | 'on' | 'off'
   readonly partitions: 'none' | 'month'
@@ -75,11 +81,11 @@ const NAME_BYTES_MAX = 40
 
 /** @throws EverybarError `store.bad-option` (abort). */
 export function settingsOf(options: PostgresStoreOptions): PostgresSettings {
-  const { schema = 'public', table = 'bars', kiteTable = 'kite_ohlcv_historic', aggregates = [] } = options
+  const { schema = 'public', table = 'bars', tokenTable, aggregates = [] } = options
   for (const [path, name] of [
     ['schema', schema],
     ['table', table],
-    ['kiteTable', kiteTable],
+    ...(tokenTable ? [['tokenTable', tokenTable.name] as const] : []),
     ...aggregates.map(({ name }) => ['aggregates', name] as const),
   ] as const) {
     const bytes = Buffer.byteLength(name)
@@ -89,8 +95,7 @@ export function settingsOf(options: PostgresStoreOptions): PostgresSettings {
     name: options.name,
     schema,
     table,
-    kiteTable,
-    kiteToken: options.kiteToken ?? (({ instrument }) => instrument.symbol),
+    tokenTable: tokenTable && { token: ({ instrument }) => instrument.symbol, ...tokenTable },
     schemaMode: options.schemaMode ?? 'apply',
     timescale: options.timescale ?? 'auto',
     partitions: options.partitions ?? 'none',

@@ -2,6 +2,7 @@ import type { BarBatch } from '../../model/bar.ts'
 import { type OnEvent, silent } from '../../model/events.ts'
 import type { Series } from '../../model/series.ts'
 import { monthOf, type TimeRange } from '../../model/time.ts'
+import { checkBatch, checkWithin, nothingChanged } from '../bars.ts'
 import type { CommitResult, Store, StoredExtent, StoreTraits } from '../store.ts'
 import { commitBatch, type Writer } from './commit.ts'
 import { barsLayout, layoutOf, type TableLayout } from './layout.ts'
@@ -58,7 +59,8 @@ class OpenPostgresStore implements PostgresStore {
   }
 
   async commit(series: Series, batch: BarBatch, signal?: AbortSignal): Promise<CommitResult> {
-    if (batch.length === 0) return { inserted: 0, revised: 0, unchanged: 0, revisedAtMs: [] }
+    checkBatch(batch)
+    if (batch.length === 0) return nothingChanged
     const result = await commitBatch(this.#writer, { series, batch }, signal)
     if (result.inserted + result.revised > 0) this.#touch(spanOf(batch))
     return result
@@ -70,6 +72,8 @@ class OpenPostgresStore implements PostgresStore {
     batch: BarBatch,
     signal?: AbortSignal,
   ): Promise<CommitResult> {
+    checkBatch(batch)
+    checkWithin(batch, range)
     const result = await commitBatch(this.#writer, { series, batch, replaces: range }, signal)
     this.#touch(range)
     return result

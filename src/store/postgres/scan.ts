@@ -1,7 +1,7 @@
 import type { BarBatch } from '../../model/bar.ts'
 import type { Series } from '../../model/series.ts'
 import type { TimeRange } from '../../model/time.ts'
-import { byMonth } from '../common/by-month.ts'
+import { byMonth } from '../bars.ts'
 import { CopyDecoder } from './copy-binary.ts'
 import { layoutOf } from './layout.ts'
 import type { PostgresSettings } from './options.ts'
@@ -26,13 +26,13 @@ export async function* scanBars(
   const chunks = streamed(server, sql, signal)
   try {
     for await (const chunk of chunks) {
-      for (const batch of decoder.push(chunk)) yield* byMonth(batch)
+      for (const batch of decoder.push(chunk)) for (const { bars } of byMonth(batch)) yield bars
     }
   } catch (error) {
     if (isMissingTable(error)) return
     throw error
   }
-  yield* byMonth(decoder.end())
+  for (const { bars } of byMonth(decoder.end())) yield bars
 }
 
 /**
