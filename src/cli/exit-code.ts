@@ -17,14 +17,14 @@ export const exitCodes = {
 
 /** First match wins. */
 const byCode: readonly (readonly [pattern: RegExp, exitCode: number])[] = [
-  [/^root\.(not-found|missing)$/, exitCodes.noRoot],
+  [/^(root\.not-found|query\.no-root)$/, exitCodes.noRoot],
   [/^root\.locked$/, exitCodes.locked],
   [/(^|[.-])login-expired$/, exitCodes.loginExpired],
   [/^(cli|app)\.(unexpected|not-built)$/, exitCodes.failed],
   [/^(cli|config|series|timeframe|time)\./, exitCodes.usage],
   [/^[a-z]+\.(unknown|unsupported|bad-option|bad-faults|not-served)(-[a-z-]+)?$/, exitCodes.usage],
-  [/^root\.not-a-(directory|folder)$/, exitCodes.usage],
-  [/^query\.|\.bad-sql$/, exitCodes.usage],
+  [/^root\.not-a-folder$/, exitCodes.usage],
+  [/^query\.(bad-sql|not-a-select|not-allowed)$/, exitCodes.usage],
   [/\.corrupt(-[a-z-]+)?$/, exitCodes.corrupt],
 ]
 
