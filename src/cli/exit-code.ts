@@ -17,7 +17,7 @@ export const exitCodes = {
 
 /** First match wins. */
 const byCode: readonly (readonly [pattern: RegExp, exitCode: number])[] = [
-  [/^(root\.not-found|query\.no-root)$/, exitCodes.noRoot],
+  [/^root\.not-found$/, exitCodes.noRoot],
   [/^root\.locked$/, exitCodes.locked],
   [/(^|[.-])login-expired$/, exitCodes.loginExpired],
   [/^(cli|app)\.(unexpected|not-built)$/, exitCodes.failed],

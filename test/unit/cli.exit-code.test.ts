@@ -19,7 +19,6 @@ describe('the exit code of an error', () => {
     ['root.not-a-folder', 'abort', 2],
     ['query.bad-sql', 'abort', 2],
     ['query.out-of-memory', 'abort', 1],
-    ['query.no-root', 'abort', 10],
     ['source.not-served', 'abort', 2],
     ['simulator.bad-option', 'abort', 2],
     ['archive.corrupt', 'quarantine', 4],
