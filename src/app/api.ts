@@ -1,9 +1,11 @@
+import type { GapClass } from '../coverage/classify.ts'
 import type { Recovery } from '../model/errors.ts'
 import type { Finding } from '../model/finding.ts'
 import type { Series } from '../model/series.ts'
 import type { EpochMs, TimeRange } from '../model/time.ts'
 import type { When } from '../model/when.ts'
 
+export type { GapClass } from '../coverage/classify.ts'
 export type { When } from '../model/when.ts'
 
 /** Which series, and which part of each. Without `from`: what was asked for before, else `listing`; without `to`: now. */
@@ -14,19 +16,6 @@ export interface Selection {
   /** By `seriesId`: a series' own ends, from the configuration. Where present, they win over `from` and `to`. */
   readonly perSeries?: ReadonlyMap<string, { readonly from?: When; readonly to?: When }>
 }
-
-/** Why an expected bar is not stored: exactly one class each. */
-export type GapClass =
-  | 'before_listing'
-  | 'after_delisting'
-  | 'closed_session'
-  | 'venue_outage'
-  | 'no_trade'
-  | 'source_absent'
-  | 'not_yet_final'
-  | 'never_fetched'
-  | 'fetch_failed'
-  | 'quarantined'
 
 /** A run of missing bars of one class. */
 export interface Gap {
@@ -73,7 +62,8 @@ export interface PlanReport {
 
 export interface SeriesReport {
   readonly series: string
-  readonly range: TimeRange
+  /** `null` when it failed before the range was known. */
+  readonly range: TimeRange | null
   readonly slices: {
     readonly planned: number
     readonly fetched: number
@@ -154,4 +144,11 @@ export interface Progress {
   readonly bars: number
   readonly weightUsed: number
   readonly weightCapacity: number
+}
+
+/** The ends wished for one series: its own from the configuration, else the selection's. */
+export function endsFor({ from, to, perSeries }: Partial<Selection>, seriesId: string): { from?: When; to?: When } {
+  const own = perSeries?.get(seriesId)
+  const [start, end] = [own?.from ?? from, own?.to ?? to]
+  return { ...(start && { from: start }), ...(end && { to: end }) }
 }

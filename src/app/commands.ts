@@ -4,6 +4,10 @@ import { EverybarError } from '../model/errors.ts'
 import type { Clock, OnEvent } from '../model/events.ts'
 import type { Series } from '../model/series.ts'
 import type { Gap, PlanReport, Selection, SeriesStatus, SyncReport, VerifyReport } from './api.ts'
+import { openEmptyHouse, openHouse, type OpenHouse, rootExists } from './house.ts'
+import { jobsOf, listGaps, statusOf, verifyAll } from './inspect.ts'
+import { planAll } from './plan.ts'
+import { syncAll } from './sync.ts'
 
 /** What every command is given. */
 export interface AppContext {
@@ -29,71 +33,90 @@ export interface Check {
   readonly hint?: string
 }
 
-export interface SimulateOptions {
-  /** A folder in the bulk archive's layout; without one, a seeded random walk is served. */
-  readonly replay?: string
-  readonly seed?: number
-  readonly port?: number
-  readonly rttMs?: number
-  readonly weightLimit?: number
-  readonly windowMs?: number
-  /** The venue's clock at the start. */
-  readonly nowMs?: number
-  readonly faults?: readonly string[]
+/** What `sync` would do. Asks the venue for its clock and first bars where they are not known; writes nothing. */
+export async function plan(ctx: AppContext, selection: Selection): Promise<PlanReport> {
+  if (await rootExists(ctx.config.root)) {
+    return inHouse(ctx, 'read', 'plan', (house) => planAll(withoutWriting(house), selection, ctx.signal))
+  }
+  const house = await openEmptyHouse({ ...ctx, command: 'plan' })
+  try {
+    return await planAll(house, selection, ctx.signal)
+  } finally {
+    await house[Symbol.asyncDispose]()
+  }
 }
 
-export interface RunningSimulator {
-  /** `http://127.0.0.1:<port>`. */
-  readonly url: string
-  /** Resolves when `ctx.signal` has aborted and the server has closed. */
-  readonly closed: Promise<void>
+/** Makes the selected series complete, once. The only command here that writes. */
+export async function sync(ctx: AppContext, selection: Selection): Promise<SyncReport> {
+  return inHouse(ctx, 'write', 'sync', (house) => syncAll(house, selection, ctx.signal))
 }
 
-function notBuilt(name: string): never {
-  throw new EverybarError('app.not-built', `${name} is not built yet`, {
-    recovery: 'abort',
-    hint: 'Use a later version.',
+/** Every series named, or all there are. */
+export async function status(ctx: AppContext, selection: Partial<Selection> = {}): Promise<readonly SeriesStatus[]> {
+  return inHouse(ctx, 'read', 'status', async (house) => {
+    const all: SeriesStatus[] = []
+    for (const job of await jobsOf(house, selection.series ?? [])) all.push(await statusOf(house, job, selection))
+    return all
   })
 }
 
-export async function plan(_ctx: AppContext, _selection: Selection): Promise<PlanReport> {
-  return notBuilt('plan')
+/** Every run of missing bars, from the ledger. */
+export async function gaps(ctx: AppContext, selection: Partial<Selection>): Promise<readonly Gap[]> {
+  return inHouse(ctx, 'read', 'gaps', (house) => listGaps(house, selection))
 }
-export async function sync(_ctx: AppContext, _selection: Selection): Promise<SyncReport> {
-  return notBuilt('sync')
+
+/** Proof from stored bytes. Writes nothing. */
+export async function verify(ctx: AppContext, selection: Partial<Selection>): Promise<VerifyReport> {
+  return inHouse(ctx, 'read', 'verify', (house) => verifyAll(house, selection, ctx.signal))
 }
-export async function status(
-  _ctx: AppContext,
-  _selection?: Partial<Selection>,
-): Promise<readonly SeriesStatus[]> {
-  return notBuilt('status')
-}
-export async function gaps(_ctx: AppContext, _selection: Selection): Promise<readonly Gap[]> {
-  return notBuilt('gaps')
-}
-export async function verify(_ctx: AppContext, _selection: Selection): Promise<VerifyReport> {
-  return notBuilt('verify')
-}
-export async function query(_ctx: AppContext, _sql: string, _options: QueryOptions): Promise<void> {
-  return notBuilt('query')
-}
+
 /** Latest first. */
-export async function runs(_ctx: AppContext, _limit: number): Promise<readonly RunRecord[]> {
-  return notBuilt('runs')
+export async function runs(ctx: AppContext, limit: number): Promise<readonly RunRecord[]> {
+  return inHouse(ctx, 'read', 'runs', ({ ledger }) => ledger.runs(limit))
 }
-export async function run(_ctx: AppContext, _id: string): Promise<RunRecord | undefined> {
-  return notBuilt('run')
+
+/** The run whose id is, or begins with, `id`. */
+export async function run(ctx: AppContext, id: string): Promise<RunRecord | undefined> {
+  return (await runs(ctx, Number.MAX_SAFE_INTEGER)).find(({ runId }) => runId === id || (id !== '' && runId.startsWith(id)))
 }
-/** Selectors whose symbol holds `*` or `?` become every symbol of the venue they match; others stand for themselves. */
-export async function expandSelectors(
-  _ctx: AppContext,
-  _patterns: readonly string[],
-): Promise<readonly Series[]> {
-  return notBuilt('expandSelectors')
+
+async function inHouse<T>(
+  ctx: AppContext,
+  access: 'read' | 'write',
+  command: string,
+  work: (house: OpenHouse) => Promise<T>,
+): Promise<T> {
+  const house = await openHouse({ ...ctx, access, command })
+  try {
+    return await work(house)
+  } finally {
+    await house[Symbol.asyncDispose]()
+  }
 }
-export async function doctor(_ctx: AppContext): Promise<readonly Check[]> {
-  return notBuilt('doctor')
+
+/** The same house with a ledger that keeps new facts to itself. */
+function withoutWriting(house: OpenHouse): OpenHouse {
+  const facts = new Map<string, Readonly<Record<string, unknown>>>()
+  const { ledger } = house
+  const overlay = new Proxy(ledger, {
+    get(target, name) {
+      if (name === 'putFact') {
+        return async (series: { seriesId: string }, fact: string, value: Readonly<Record<string, unknown>>) => {
+          facts.set(`${series.seriesId} ${fact}`, value)
+        }
+      }
+      if (name === 'getFact') {
+        return async (series: Parameters<typeof target.getFact>[0], fact: string) =>
+          facts.get(`${series.seriesId} ${fact}`) ?? target.getFact(series, fact)
+      }
+      const value: unknown = Reflect.get(target, name)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+  return { ...house, ledger: overlay }
 }
-export async function simulate(_ctx: AppContext, _options: SimulateOptions): Promise<RunningSimulator> {
-  return notBuilt('simulate')
-}
+
+export { doctor } from './doctor.ts'
+export { expandSelectors } from './expand.ts'
+export { query } from './query.ts'
+export { type RunningSimulator, type SimulateOptions, simulate } from './simulate.ts'

@@ -1,4 +1,5 @@
 import type { SliceRecord } from '../ledger/ledger.ts'
+import { type ArchiveListing, markReconciled, reconcile } from '../ledger/reconcile.ts'
 import { isEverybarError } from '../model/errors.ts'
 import { parseCompositeKey, type Slice, slice } from '../model/slice.ts'
 import { knownEdge } from './edges.ts'
@@ -9,36 +10,27 @@ import { olderAnswers, settleable } from './run-slice.ts'
  * Brings the ledger level with what lies in the archive. Answers that were archived just before a crash are taken in
  * without asking again; slices whose answer was deleted are forgotten, and so are fetched again.
  */
-export async function adoptArchive(
-  house: House,
-  job: SeriesJob,
-): Promise<{ adopted: number; forgotten: number }> {
-  const { archive, ledger } = house
-  const present = new Set<string>()
-  for await (const { sliceId, version } of archive.list(job.folder)) if (version === 0) present.add(sliceId)
-  const gone: string[] = []
-  for await (const record of ledger.slices(job.ref)) {
-    if (record.sha256 !== null && !present.has(record.sliceId)) gone.push(record.sliceId)
-    present.delete(record.sliceId)
-  }
-  if (gone.length > 0) await ledger.forget(job.ref, gone)
+export async function adoptArchive(house: House, job: SeriesJob): Promise<void> {
+  const { forgotten, unrecorded } = await reconcile(house.ledger, job.ref, listingOf(house, job))
+  if (forgotten + unrecorded.length === 0) return
   const anchorMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
   const records: SliceRecord[] = []
-  for (const sliceId of present) {
+  for (const sliceId of unrecorded) {
     const record = await recordFor(house, job, sliceId, anchorMs)
     if (record) records.push(record)
   }
-  if (records.length > 0) await ledger.record(job.ref, records)
-  if (records.length + gone.length > 0) {
-    house.onEvent({
-      event: 'archive_adopted',
-      series: job.id,
-      adopted: records.length,
-      forgotten: gone.length,
-    })
-  }
-  return { adopted: records.length, forgotten: gone.length }
+  if (records.length > 0) await house.ledger.record(job.ref, records)
+  house.onEvent({ event: 'archive_adopted', series: job.id, adopted: records.length, forgotten })
 }
+
+/** Notes that the ledger knows every answer, so that the next run need not list them. */
+export const noteAdopted = (house: House, job: SeriesJob): Promise<void> =>
+  markReconciled(house.ledger, job.ref, listingOf(house, job))
+
+const listingOf = ({ archive }: House, { folder }: SeriesJob): ArchiveListing => ({
+  stamp: () => archive.stamp(folder),
+  list: () => archive.list(folder),
+})
 
 async function recordFor(house: House, job: SeriesJob, sliceId: string, anchorMs: number | undefined) {
   try {
@@ -49,7 +41,7 @@ async function recordFor(house: House, job: SeriesJob, sliceId: string, anchorMs
   } catch (error) {
     if (!isEverybarError(error, 'archive.corrupt')) throw error
     house.onEvent({ event: 'archive_corrupt', level: 'error', series: job.id, message: error.message })
-    return undefined // fetched again; the damaged file is kept beside the new answer
+    return undefined // fetched again; the damaged file gives way to the new answer
   }
 }
 

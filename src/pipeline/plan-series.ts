@@ -80,7 +80,8 @@ function* slicesOf(job: SeriesJob, missing: RangeSet): Generator<Slice> {
   }
 }
 
-function costOf(job: SeriesJob, missing: RangeSet): { count: number; weight: number } {
+/** Slices that cover `ranges`, and what asking for them weighs. */
+export function costOf(job: SeriesJob, missing: RangeSet): { count: number; weight: number } {
   let count = 0
   let doneMs = 0
   for (const part of missing) {

@@ -209,7 +209,7 @@ function statusOf(unusable: RangeSet, closed: boolean, bars: number): SliceStatu
   return bars === 0 ? 'empty' : 'ok'
 }
 
-/** Expected slots of the slice, as far as bars were final, that no bar fills. */
+/** Expected slots of the slice, from the venue's first bar to the last that was final, that no bar fills. */
 function holesOf(
   job: SeriesJob,
   { range }: Slice,
@@ -220,8 +220,9 @@ function holesOf(
   if (anchorMs === undefined && anchorOf(job.series.timeframe) === undefined) return []
   const grid = gridOf(job, anchorMs)
   const endMs = Math.min(range.endMs, finalEnd(grid, venueTimeMs, job.source.spec.settleMs))
-  if (endMs <= range.startMs) return []
-  return toRangeSet(missingRuns(grid, { startMs: range.startMs, endMs }, openTimeMs))
+  const startMs = Math.max(range.startMs, anchorMs ?? 0)
+  if (endMs <= startMs) return []
+  return toRangeSet(missingRuns(grid, { startMs, endMs }, openTimeMs))
 }
 
 function named(job: SeriesJob, kind: 'missing' | 'unreadable', runs: RangeSet): Finding[] {

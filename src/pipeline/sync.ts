@@ -2,7 +2,7 @@ import { type GapRun, openClasses } from '../coverage/classify.ts'
 import { type EverybarError, isEverybarError } from '../model/errors.ts'
 import type { Series } from '../model/series.ts'
 import type { TimeRange } from '../model/time.ts'
-import { adoptArchive } from './adopt.ts'
+import { adoptArchive, noteAdopted } from './adopt.ts'
 import { firstBar, knownEdge } from './edges.ts'
 import { asError, type Fetched, type FindingCounts, fetchMissing } from './fetch-missing.ts'
 import { gapsOf } from './gaps.ts'
@@ -62,6 +62,7 @@ export async function syncSeries(
     const replayed = await replayStores(house, job, range, signals)
     const { fetched, planned, clock } = await fetchSeries(house, venues, job, resolved, signals)
     const contradiction = fetched && fetched.fetched > 0 ? await judgeTail(house, job, range) : undefined
+    await noteAdopted(house, job)
     const gaps = await gapsNow(house, job, range, clock)
     const errors = [...replayed.errors, ...(fetched?.errors ?? []), ...(fetched?.failures ?? [])]
     if (contradiction) errors.push(contradiction)

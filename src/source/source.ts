@@ -108,6 +108,12 @@ export interface Source {
     readonly decode: (body: Uint8Array, series: Series) => EpochMs | undefined
   }
 
+  /** Every symbol a market lists, traded now or not; absent where it cannot be asked. */
+  readonly instruments?: {
+    readonly request: (market: string) => HttpRequest
+    readonly decode: (body: Uint8Array) => readonly { readonly symbol: string; readonly status: string }[]
+  }
+
   /** One cheap request for the venue's clock and limits; absent where there is none (the `Date` header serves then). */
   readonly venueInfo?: {
     readonly request: (series: Series) => HttpRequest

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { readAnyRows, readKlineRows } from '../../src/source/binance/rows.ts'
+import { readKlineRows } from '../../src/source/binance/rows.ts'
 import { scanKlineRows } from '../../src/source/binance/scan-rows.ts'
 import { decimalOrNaN } from '../../src/source/read.ts'
 
@@ -26,7 +26,7 @@ describe('the fast reader and the careful one', () => {
     fc.assert(
       fc.property(fc.array(fc.oneof({ weight: 5, arbitrary: row }, oddRow), { maxLength: 20 }), (rows) => {
         const body = bytes(JSON.stringify(rows))
-        expect(readKlineRows(body)).toEqual(readAnyRows(body))
+        expect(readKlineRows(body, 1_000)).toEqual(readKlineRows(body))
       }),
     )
   })
@@ -42,13 +42,13 @@ describe('the fast reader and the careful one', () => {
           const changed = body.with(where % body.length, byte)
           const careful = (page: Uint8Array) => {
             try {
-              return readAnyRows(page)
+              return readKlineRows(page)
             } catch {
               return undefined
             }
           }
           for (const page of [changed, body.subarray(0, where % body.length)]) {
-            const fast = scanKlineRows(page)
+            const fast = scanKlineRows(page, 1_000)
             if (fast) expect({ rows: fast, badRows: [] }).toEqual(careful(page))
           }
         },
@@ -72,8 +72,9 @@ describe('the fast reader and the careful one', () => {
       '7.5',
       '0',
     ]
-    expect(scanKlineRows(bytes(JSON.stringify([plain, plain])))?.length).toBe(2)
-    expect(scanKlineRows(bytes('[]'))).toBeUndefined()
+    expect(scanKlineRows(bytes(JSON.stringify([plain, plain])), 2)?.length).toBe(2)
+    expect(scanKlineRows(bytes(JSON.stringify([plain, plain])), 1)).toBeUndefined()
+    expect(scanKlineRows(bytes('[]'), 1)).toBeUndefined()
   })
 })
 

@@ -35,8 +35,8 @@ function syncText(report: SyncReport): string {
   ]
   const rows = report.series.map((one) => [
     one.series,
-    time(one.range.startMs),
-    time(one.range.endMs),
+    one.range ? time(one.range.startMs) : '',
+    one.range ? time(one.range.endMs) : '',
     number(one.slices.fetched),
     number(one.bars.inserted),
     number(one.bars.revised),

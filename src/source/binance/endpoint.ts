@@ -2,11 +2,12 @@ import { weightOf } from '../../chunking/definitions.ts'
 import { EverybarError } from '../../model/errors.ts'
 import type { HttpRequest } from '../../model/http.ts'
 import { type Series, seriesId } from '../../model/series.ts'
+import type { EpochMs } from '../../model/time.ts'
 import { countOpens, fixedWidthMs, isCalendarTimeframe } from '../../model/timeframe.ts'
 import { unreadable } from '../answer.ts'
 import type { BarWindow, EndpointSpec, Source } from '../source.ts'
 import { readKlineRows } from './rows.ts'
-import { checkBinance, getRequest, readVenueInfo } from './venue.ts'
+import { checkBinance, getRequest, readSymbols, readVenueInfo } from './venue.ts'
 
 /** What differs between the venue's kline endpoints besides the spec. */
 export interface KlineEndpoint {
@@ -35,14 +36,13 @@ export function klineSource({ spec, baseUrl, path, maxPoints, info }: KlineEndpo
       return klines(series, limit, { startTime: range.startMs, endTime: range.endMs - 1 })
     },
     check: checkBinance,
-    decode: (body) => readKlineRows(body),
-    firstBar: {
-      request: (series) => klines(series, 1, { startTime: 0 }),
-      decode: (body) => {
-        const { rows, badRows } = readKlineRows(body)
-        if (badRows.length > 0) throw unreadable(badRows[0]!.detail)
-        return rows.length === 0 ? undefined : rows.openTimeMs[0]!
-      },
+    decode: (body, { limit }) => readKlineRows(body, limit),
+    firstBar: { request: (series) => klines(series, 1, { startTime: 0 }), decode: readOneOpenTime },
+    // Without times the venue gives its most recent rows.
+    lastBar: { request: (series) => klines(series, 1, {}), decode: readOneOpenTime },
+    instruments: {
+      request: () => getRequest({ baseUrl, path: info.path, bucket, weight: info.weight }, {}),
+      decode: readSymbols,
     },
     venueInfo: {
       request: (series) => {
@@ -52,6 +52,13 @@ export function klineSource({ spec, baseUrl, path, maxPoints, info }: KlineEndpo
       decode: (body) => readVenueInfo(body, bucket),
     },
   }
+}
+
+/** Open time of the only row of an answer to `limit=1`. */
+function readOneOpenTime(body: Uint8Array): EpochMs | undefined {
+  const { rows, badRows } = readKlineRows(body)
+  if (badRows.length > 0) throw unreadable(badRows[0]!.detail)
+  return rows.length === 0 ? undefined : rows.openTimeMs[0]!
 }
 
 /** @throws EverybarError `source.not-served` or `source.unknown-timeframe` (abort). */

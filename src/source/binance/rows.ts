@@ -12,15 +12,16 @@ const timeColumns: ReadonlySet<number> = new Set([0, 6])
  * Reads `[[openTime, "open", …12 columns], …]`, rows in answer order. A row that is no array, has fewer than 12
  * columns or a cell that is no number is left out and named in `badRows`; columns past the twelfth are ignored.
  *
+ * @param rowsExpected the rows of a full page, where known: pages up to that length are read faster, to the same
+ *   values.
  * @throws EverybarError `source.unreadable` (quarantine) when the body is no JSON array.
  */
-export function readKlineRows(body: Uint8Array): DecodedPage {
-  const plain = scanKlineRows(body)
+export function readKlineRows(body: Uint8Array, rowsExpected = 0): DecodedPage {
+  const plain = rowsExpected > 0 ? scanKlineRows(body, rowsExpected) : undefined
   return plain ? { rows: plain, badRows: [] } : readAnyRows(body)
 }
 
-/** The same by way of JSON, for pages of any shape: one bad cell costs its row, not the page. */
-export function readAnyRows(body: Uint8Array): DecodedPage {
+function readAnyRows(body: Uint8Array): DecodedPage {
   const rows = parseRows(body)
   const batch = allocateBatch(rows.length, klineNative)
   const badRows: Finding[] = []

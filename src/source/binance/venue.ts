@@ -158,3 +158,14 @@ function readLimit(limit: unknown, bucket: string): RateLimit[] {
   if (counts === undefined || !(windowMs > 0) || !(capacity > 0)) return []
   return [{ bucket, capacity, windowMs, counts }]
 }
+
+/** The symbols of an `exchangeInfo` body. A status we do not know is passed on as it is. */
+export function readSymbols(body: Uint8Array): readonly { readonly symbol: string; readonly status: string }[] {
+  const json = jsonOf(body)
+  if (!isRecord(json) || !Array.isArray(json.symbols)) throw unreadable('exchangeInfo without symbols')
+  return json.symbols.flatMap((entry: unknown) =>
+    isRecord(entry) && typeof entry.symbol === 'string' && entry.symbol !== ''
+      ? [{ symbol: entry.symbol, status: String(entry.status ?? '') }]
+      : [],
+  )
+}

@@ -1,0 +1,35 @@
+import { isEverybarError, messageOf } from '../model/errors.ts'
+import { parseSeries } from '../model/series.ts'
+import { jobOf } from '../pipeline/house.ts'
+import { Venues } from '../pipeline/venue-clock.ts'
+import type { AppContext, Check } from './commands.ts'
+import { openEmptyHouse } from './house.ts'
+
+/** Clocks this far apart are worth a word: finality goes by the venue's, but logs and certificates carry ours. */
+const SKEW_WARN_MS = 2_000
+
+/** What can be told about the venues: reachable, clock skew, weight used. The machine's own checks are the command's. */
+export async function doctor(ctx: AppContext): Promise<readonly Check[]> {
+  const house = await openEmptyHouse({ ...ctx, command: 'doctor' })
+  const checks: Check[] = []
+  try {
+    const venues = new Venues(house)
+    for (const { spec } of house.sources) {
+      const name = `${spec.venue}:${spec.markets.join(',')}`
+      try {
+        const job = jobOf(house, parseSeries(`${spec.venue}:${spec.markets[0]}:BTCUSDT:1h`))
+        const { skewMs } = await venues.clockOf(job, ctx.signal)
+        const usage = house.fetcher.usage().find(({ bucket }) => bucket === spec.bucket)
+        const detail = `reachable; this clock is ${skewMs} ms ahead; ${usage?.used ?? 0} of ${usage?.capacity ?? 0} weight used`
+        const skewed = Math.abs(skewMs) > SKEW_WARN_MS
+        checks.push(skewed ? { name, state: 'warn', detail, hint: 'Let the system keep its clock by NTP.' } : { name, state: 'pass', detail })
+      } catch (error) {
+        const hint = isEverybarError(error) ? error.hint : 'Check the network and the base URL.'
+        checks.push({ name, state: 'fail', detail: messageOf(error), hint })
+      }
+    }
+  } finally {
+    await house[Symbol.asyncDispose]()
+  }
+  return checks
+}

@@ -1,0 +1,168 @@
+import { mkdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { openFsArchive } from '../archive/fs/fs-archive.ts'
+import type { Config } from '../config/schema.ts'
+import { createFetcher } from '../fetch/undici/create-fetcher.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import { memoryLedger } from '../ledger/memory/memory-ledger.ts'
+import { EverybarError } from '../model/errors.ts'
+import type { Clock, OnEvent } from '../model/events.ts'
+import type { House } from '../pipeline/house.ts'
+import { binanceSources } from '../source/binance/sources.ts'
+import type { Source } from '../source/source.ts'
+import type { Lake } from '../store/lake.ts'
+import { openLake } from '../store/parquet/open-lake.ts'
+import { nodeFileSystem } from './filesystem.ts'
+import { lockRoot } from './root-lock.ts'
+
+/** Everything a command works with, opened; closing it closes all of it, the lock last. */
+export interface OpenHouse extends House, AsyncDisposable {
+  readonly root: string
+  readonly config: Config
+  readonly lake: Lake
+}
+
+export interface OpenOptions {
+  readonly config: Config
+  readonly onEvent: OnEvent
+  readonly clock?: Clock
+  /**
+   * - `write`: makes the root where it is missing and holds its lock: one writing process a root;
+   * - `read`: the root has to be there; other processes may write meanwhile.
+   */
+  readonly access: 'read' | 'write'
+  /** For the message another process gets while this one holds the lock. */
+  readonly command: string
+}
+
+/** The machine's clock. The only one in the house; everything below gets it handed in. */
+export const systemClock: Clock = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  sleep: async (ms, signal) => {
+    await sleep(Math.max(0, ms), undefined, signal ? { signal } : {})
+  },
+}
+
+/**
+ * @throws EverybarError `root.not-found`, `root.not-a-folder`, `root.not-writable`, `root.locked` (abort), or what a
+ *   ledger throws.
+ */
+export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
+  const { config, onEvent, access } = options
+  const clock = options.clock ?? systemClock
+  const { root } = config
+  await checkRoot(root, access)
+  const open = new AsyncDisposableStack()
+  try {
+    if (access === 'write') open.use(await lockRoot(root, { waitMs: 2_000, command: options.command }))
+    const ledger = open.use(await openLedger(config, access))
+    const lake = open.use(await openLake({ root, onEvent }))
+    const fetcher = open.use(createFetcher(fetcherOptions(config, clock, onEvent)))
+    const archive = openFsArchive({
+      root,
+      files: nodeFileSystem,
+      compression: config.archive.compression,
+      onEvent,
+      sweep: access === 'write',
+    })
+    const all = open.move()
+    return {
+      root,
+      config,
+      lake,
+      sources: sourcesOf(config),
+      fetcher,
+      archive,
+      ledger,
+      stores: [lake],
+      clock,
+      onEvent,
+      concurrency: config.fetch.concurrency,
+      [Symbol.asyncDispose]: () => all.disposeAsync(),
+    }
+  } catch (error) {
+    await open.disposeAsync()
+    throw error
+  }
+}
+
+/** A house with no root under it, for `plan` where nothing has been kept yet. */
+export async function openEmptyHouse(options: Omit<OpenOptions, 'access'>): Promise<Omit<OpenHouse, 'lake' | 'root'>> {
+  const { config, onEvent } = options
+  const clock = options.clock ?? systemClock
+  const fetcher = createFetcher(fetcherOptions(config, clock, onEvent))
+  const archive = openFsArchive({ root: config.root, files: nodeFileSystem, compression: 'none', onEvent })
+  const ledger = memoryLedger()
+  return {
+    config,
+    sources: sourcesOf(config),
+    fetcher,
+    archive,
+    ledger,
+    stores: [],
+    clock,
+    onEvent,
+    concurrency: config.fetch.concurrency,
+    [Symbol.asyncDispose]: () => fetcher[Symbol.asyncDispose](),
+  }
+}
+
+export function sourcesOf(config: Config): readonly Source[] {
+  const { base_url: baseUrl, futures_base_url: futuresBaseUrl } = config.sources.binance
+  return binanceSources({ ...(baseUrl && { baseUrl }), ...(futuresBaseUrl && { futuresBaseUrl }) })
+}
+
+function fetcherOptions({ fetch, sources }: Config, clock: Clock, onEvent: OnEvent) {
+  return {
+    clock,
+    onEvent,
+    connections: fetch.concurrency,
+    share: sources.binance.limits.share,
+    bodyMaxBytes: fetch.body_bytes_max,
+    maxWaitMs: fetch.ban_wait_max_ms,
+    timeouts: {
+      connectMs: fetch.connect_timeout_ms,
+      headersMs: fetch.headers_timeout_ms,
+      bodyMs: fetch.body_timeout_ms,
+    },
+    retry: { attempts: fetch.attempts, baseMs: fetch.backoff_base_ms, capMs: fetch.backoff_max_ms },
+  }
+}
+
+async function openLedger(config: Config, access: 'read' | 'write'): Promise<Ledger> {
+  if (config.ledger === 'manifest') {
+    const { openManifestLedger } = await import('../ledger/manifest/manifest-ledger.ts')
+    return openManifestLedger({ root: config.root, files: nodeFileSystem })
+  }
+  const { openSqliteLedger } = await import('../ledger/sqlite/sqlite-ledger.ts')
+  return openSqliteLedger({ path: join(config.root, '.everybar', 'ledger.db'), readOnly: access === 'read' })
+}
+
+export async function rootExists(root: string): Promise<boolean> {
+  return (await stat(root).catch(() => undefined)) !== undefined
+}
+
+async function checkRoot(root: string, access: 'read' | 'write'): Promise<void> {
+  const found = await stat(root).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined
+    throw rootError('root.not-readable', root, `cannot look at ${root}`, 'Check the permissions of its folders.', error)
+  })
+  if (found && !found.isDirectory()) {
+    throw rootError('root.not-a-folder', root, `${root} is not a folder`, 'Name a folder with --root.')
+  }
+  if (!found && access === 'read') {
+    throw rootError('root.not-found', root, `there is no data root at ${root}`, 'Run "everybar sync" first, or name another folder with --root.')
+  }
+  if (access === 'read') return
+  await mkdir(join(root, '.everybar'), { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOTDIR') {
+      throw rootError('root.not-a-folder', root, `a part of ${root} is a file`, 'Name a folder with --root.', error)
+    }
+    throw rootError('root.not-writable', root, `cannot write to ${root} (${error.code})`, 'Check its permissions, or name another folder with --root.', error)
+  })
+}
+
+const rootError = (code: string, path: string, message: string, hint: string, cause?: unknown): EverybarError =>
+  new EverybarError(code, message, { recovery: 'abort', hint, path, ...(cause !== undefined && { cause }) })

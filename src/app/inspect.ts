@@ -1,0 +1,114 @@
+import { type GapRun, openClasses } from '../coverage/classify.ts'
+import { EverybarError } from '../model/errors.ts'
+import { hull } from '../model/range-set.ts'
+import { parseSeries, type Series } from '../model/series.ts'
+import { type TimeRange, timeRange } from '../model/time.ts'
+import { knownEdge } from '../pipeline/edges.ts'
+import { gapsOf } from '../pipeline/gaps.ts'
+import { jobOf, type SeriesJob } from '../pipeline/house.ts'
+import { dueEnd } from '../pipeline/plan-series.ts'
+import { type Verdict, verifySeries } from '../pipeline/verify.ts'
+import { endsFor, type Gap, type Selection, type SeriesStatus, type VerifyReport } from './api.ts'
+import type { OpenHouse } from './house.ts'
+import { coverageOf, gapReport, missingByClass } from './report.ts'
+
+/** The jobs a reading command speaks of: the series named, or every one the ledger knows. */
+export async function jobsOf(house: OpenHouse, series: readonly Series[]): Promise<SeriesJob[]> {
+  if (series.length > 0) return series.map((one) => jobOf(house, one))
+  return (await house.ledger.series()).map(({ seriesId }) => jobOf(house, parseSeries(seriesId)))
+}
+
+/**
+ * The range a reading command speaks of: what is named, else what was asked for so far. Nothing is asked of the venue:
+ * `listing` is the first bar the ledger knows, `now` this machine's.
+ *
+ * @throws EverybarError `series.never-asked` (abort) when neither is there.
+ */
+export async function offlineRange(house: OpenHouse, job: SeriesJob, selection: Partial<Selection>): Promise<TimeRange> {
+  const { from, to } = endsFor(selection, job.id)
+  const wanted = hull(await house.ledger.wanted(job.ref))
+  const nowMs = house.clock.nowMs()
+  const firstMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
+  const at = (when: typeof from) =>
+    when?.kind === 'at' ? when.ms : when?.kind === 'ago' ? nowMs - when.ms : when ? firstMs : undefined
+  const startMs = at(from) ?? wanted?.startMs
+  const endMs = at(to) ?? wanted?.endMs
+  if (startMs === undefined || endMs === undefined) {
+    throw new EverybarError('series.never-asked', `${job.id} was never asked for`, {
+      recovery: 'abort',
+      hint: 'Run "everybar sync" for it first, or name a range with --from and --to.',
+    })
+  }
+  return timeRange(startMs, endMs)
+}
+
+/** What is missing by now: bars that have not closed by this machine's clock are not due. */
+function offlineGaps(house: OpenHouse, job: SeriesJob, range: TimeRange): Promise<GapRun[]> {
+  return gapsOf(house, job, range, dueEnd(job, { range, venueNowMs: house.clock.nowMs() }))
+}
+
+export async function listGaps(house: OpenHouse, selection: Partial<Selection>): Promise<Gap[]> {
+  const all: Gap[] = []
+  for (const job of await jobsOf(house, selection.series ?? [])) {
+    const range = await offlineRange(house, job, selection)
+    for (const gap of await offlineGaps(house, job, range)) all.push(gapReport(job.id, gap))
+  }
+  return all
+}
+
+export async function statusOf(house: OpenHouse, job: SeriesJob, selection: Partial<Selection>): Promise<SeriesStatus> {
+  const wanted = await house.ledger.wanted(job.ref)
+  const extent = await house.lake.extent(job.series)
+  const known = wanted.length > 0 || selection.from !== undefined
+  const range = known ? await offlineRange(house, job, selection) : undefined
+  const gaps = range ? await offlineGaps(house, job, range) : []
+  const behind: Record<string, number> = {}
+  for (const store of house.stores) {
+    behind[store.name] = 0
+    for await (const _ of house.ledger.unstored(job.ref, store.name)) behind[store.name]!++
+  }
+  const anchorMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
+  const open = gaps.some((gap) => openClasses.has(gap.class))
+  return {
+    series: job.id,
+    endpoint: job.ref.endpoint,
+    firstMs: extent?.firstMs ?? null,
+    lastMs: extent?.lastMs ?? null,
+    bars: extent?.rows ?? 0,
+    wanted,
+    slices: await house.ledger.counts(job.ref),
+    missing: missingByClass(gaps),
+    coverage: range ? coverageOf(job, range, gaps, anchorMs) : 0,
+    complete: range !== undefined && !open && Object.values(behind).every((count) => count === 0),
+    behind,
+  }
+}
+
+export async function verifyAll(house: OpenHouse, selection: Partial<Selection>, stop: AbortSignal): Promise<VerifyReport> {
+  const verdicts: Verdict[] = []
+  for (const job of await jobsOf(house, selection.series ?? [])) {
+    stop.throwIfAborted()
+    const range = await offlineRange(house, job, selection)
+    const slices = Object.values(await house.ledger.counts(job.ref)).reduce((sum, n) => sum + n, 0)
+    verdicts.push(
+      await verifySeries(house, job, range, (done) => {
+        house.onEvent({ event: 'progress', level: 'debug', phase: 'verify', series: job.id, done, total: slices, bars: 0, weightUsed: 0, weightCapacity: 0 })
+      }),
+    )
+  }
+  return {
+    series: verdicts.map(({ series, range, expected, present, gaps, complete }) => ({
+      series,
+      range,
+      expected,
+      present,
+      missing: missingByClass(gaps),
+      complete,
+    })),
+    faults: verdicts.flatMap(({ faults }) => faults),
+    complete: verdicts.every(({ complete }) => complete),
+    slicesChecked: verdicts.reduce((sum, v) => sum + v.slicesChecked, 0),
+    filesChecked: verdicts.reduce((sum, v) => sum + v.slicesChecked, 0),
+    barsChecked: verdicts.reduce((sum, v) => sum + v.barsChecked, 0),
+  }
+}
