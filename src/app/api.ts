@@ -147,7 +147,10 @@ export interface Progress {
 }
 
 /** The ends wished for one series: its own from the configuration, else the selection's. */
-export function endsFor({ from, to, perSeries }: Partial<Selection>, seriesId: string): { from?: When; to?: When } {
+export function endsFor(
+  { from, to, perSeries }: Partial<Selection>,
+  seriesId: string,
+): { from?: When; to?: When } {
   const own = perSeries?.get(seriesId)
   const [start, end] = [own?.from ?? from, own?.to ?? to]
   return { ...(start && { from: start }), ...(end && { to: end }) }

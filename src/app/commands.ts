@@ -1,10 +1,8 @@
 import type { Config } from '../config/schema.ts'
 import type { RunRecord } from '../ledger/ledger.ts'
-import { EverybarError } from '../model/errors.ts'
 import type { Clock, OnEvent } from '../model/events.ts'
-import type { Series } from '../model/series.ts'
 import type { Gap, PlanReport, Selection, SeriesStatus, SyncReport, VerifyReport } from './api.ts'
-import { openEmptyHouse, openHouse, type OpenHouse, rootExists } from './house.ts'
+import { type OpenHouse, openEmptyHouse, openHouse, rootExists } from './house.ts'
 import { jobsOf, listGaps, statusOf, verifyAll } from './inspect.ts'
 import { planAll } from './plan.ts'
 import { syncAll } from './sync.ts'
@@ -52,10 +50,14 @@ export async function sync(ctx: AppContext, selection: Selection): Promise<SyncR
 }
 
 /** Every series named, or all there are. */
-export async function status(ctx: AppContext, selection: Partial<Selection> = {}): Promise<readonly SeriesStatus[]> {
+export async function status(
+  ctx: AppContext,
+  selection: Partial<Selection> = {},
+): Promise<readonly SeriesStatus[]> {
   return inHouse(ctx, 'read', 'status', async (house) => {
     const all: SeriesStatus[] = []
-    for (const job of await jobsOf(house, selection.series ?? [])) all.push(await statusOf(house, job, selection))
+    for (const job of await jobsOf(house, selection.series ?? []))
+      all.push(await statusOf(house, job, selection))
     return all
   })
 }
@@ -77,7 +79,9 @@ export async function runs(ctx: AppContext, limit: number): Promise<readonly Run
 
 /** The run whose id is, or begins with, `id`. */
 export async function run(ctx: AppContext, id: string): Promise<RunRecord | undefined> {
-  return (await runs(ctx, Number.MAX_SAFE_INTEGER)).find(({ runId }) => runId === id || (id !== '' && runId.startsWith(id)))
+  return (await runs(ctx, Number.MAX_SAFE_INTEGER)).find(
+    ({ runId }) => runId === id || (id !== '' && runId.startsWith(id)),
+  )
 }
 
 async function inHouse<T>(
@@ -101,7 +105,11 @@ function withoutWriting(house: OpenHouse): OpenHouse {
   const overlay = new Proxy(ledger, {
     get(target, name) {
       if (name === 'putFact') {
-        return async (series: { seriesId: string }, fact: string, value: Readonly<Record<string, unknown>>) => {
+        return async (
+          series: { seriesId: string },
+          fact: string,
+          value: Readonly<Record<string, unknown>>,
+        ) => {
           facts.set(`${series.seriesId} ${fact}`, value)
         }
       }

@@ -22,7 +22,11 @@ export async function doctor(ctx: AppContext): Promise<readonly Check[]> {
         const usage = house.fetcher.usage().find(({ bucket }) => bucket === spec.bucket)
         const detail = `reachable; this clock is ${skewMs} ms ahead; ${usage?.used ?? 0} of ${usage?.capacity ?? 0} weight used`
         const skewed = Math.abs(skewMs) > SKEW_WARN_MS
-        checks.push(skewed ? { name, state: 'warn', detail, hint: 'Let the system keep its clock by NTP.' } : { name, state: 'pass', detail })
+        checks.push(
+          skewed
+            ? { name, state: 'warn', detail, hint: 'Let the system keep its clock by NTP.' }
+            : { name, state: 'pass', detail },
+        )
       } catch (error) {
         const hint = isEverybarError(error) ? error.hint : 'Check the network and the base URL.'
         checks.push({ name, state: 'fail', detail: messageOf(error), hint })

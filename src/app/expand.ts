@@ -10,7 +10,10 @@ import { openEmptyHouse } from './house.ts'
  * @throws EverybarError `series.no-match` (abort) when a pattern matches nothing; `series.no-list` (abort) for venues that
  *   cannot list their symbols.
  */
-export async function expandSelectors(ctx: AppContext, patterns: readonly string[]): Promise<readonly Series[]> {
+export async function expandSelectors(
+  ctx: AppContext,
+  patterns: readonly string[],
+): Promise<readonly Series[]> {
   const parsed = patterns.map(parseSeries)
   if (!parsed.some(isPattern)) return parsed
   const house = await openEmptyHouse({ ...ctx, command: 'expand' })
@@ -36,9 +39,15 @@ const isPattern = ({ instrument }: Series): boolean => /[*?]/.test(instrument.sy
 
 type Asking = Pick<Awaited<ReturnType<typeof openEmptyHouse>>, 'sources' | 'fetcher'>
 
-async function symbolsOf({ sources, fetcher }: Asking, one: Series, signal: AbortSignal): Promise<readonly string[]> {
+async function symbolsOf(
+  { sources, fetcher }: Asking,
+  one: Series,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
   const { venue, market } = one.instrument
-  const source = sources.find(({ spec, instruments }) => instruments && spec.venue === venue && spec.markets.includes(market))
+  const source = sources.find(
+    ({ spec, instruments }) => instruments && spec.venue === venue && spec.markets.includes(market),
+  )
   if (!source?.instruments) {
     throw new EverybarError('series.no-list', `${venue}:${market} cannot list its symbols`, {
       recovery: 'abort',
@@ -52,14 +61,21 @@ async function symbolsOf({ sources, fetcher }: Asking, one: Series, signal: Abor
 
 function matches(pattern: Series, symbols: readonly string[]): Series[] {
   const { instrument, timeframe, price } = pattern
-  const source = instrument.symbol.replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*').replace(/\?/g, '.')
+  const source = instrument.symbol
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replace(/\*/g, '.*')
+    .replace(/\?/g, '.')
   const like = new RegExp(`^${source}$`, 'u')
   const found = symbols.filter((symbol) => like.test(symbol))
   if (found.length === 0) {
-    throw new EverybarError('series.no-match', `no symbol of ${instrument.venue}:${instrument.market} matches ${instrument.symbol}`, {
-      recovery: 'abort',
-      hint: 'Case counts: the venue writes BTCUSDT. * stands for any characters, ? for one.',
-    })
+    throw new EverybarError(
+      'series.no-match',
+      `no symbol of ${instrument.venue}:${instrument.market} matches ${instrument.symbol}`,
+      {
+        recovery: 'abort',
+        hint: 'Case counts: the venue writes BTCUSDT. * stands for any characters, ? for one.',
+      },
+    )
   }
   return found.map((symbol) => seriesOf({ ...instrument, symbol }, timeframe, price))
 }

@@ -89,7 +89,9 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
 }
 
 /** A house with no root under it, for `plan` where nothing has been kept yet. */
-export async function openEmptyHouse(options: Omit<OpenOptions, 'access'>): Promise<Omit<OpenHouse, 'lake' | 'root'>> {
+export async function openEmptyHouse(
+  options: Omit<OpenOptions, 'access'>,
+): Promise<Omit<OpenHouse, 'lake' | 'root'>> {
   const { config, onEvent } = options
   const clock = options.clock ?? systemClock
   const fetcher = createFetcher(fetcherOptions(config, clock, onEvent))
@@ -111,7 +113,9 @@ export async function openEmptyHouse(options: Omit<OpenOptions, 'access'>): Prom
 
 export function sourcesOf(config: Config): readonly Source[] {
   const { base_url: baseUrl, futures_base_url: futuresBaseUrl } = config.sources.binance
-  return binanceSources({ ...(baseUrl && { baseUrl }), ...(futuresBaseUrl && { futuresBaseUrl }) })
+  // The venue's own spot host serves no futures; any other host that was named is taken to serve both.
+  const own = baseUrl === 'https://api.binance.com'
+  return binanceSources({ ...(!own && { baseUrl }), ...(futuresBaseUrl && { futuresBaseUrl }) })
 }
 
 function fetcherOptions({ fetch, sources }: Config, clock: Clock, onEvent: OnEvent) {
@@ -132,10 +136,6 @@ function fetcherOptions({ fetch, sources }: Config, clock: Clock, onEvent: OnEve
 }
 
 async function openLedger(config: Config, access: 'read' | 'write'): Promise<Ledger> {
-  if (config.ledger === 'manifest') {
-    const { openManifestLedger } = await import('../ledger/manifest/manifest-ledger.ts')
-    return openManifestLedger({ root: config.root, files: nodeFileSystem })
-  }
   const { openSqliteLedger } = await import('../ledger/sqlite/sqlite-ledger.ts')
   return openSqliteLedger({ path: join(config.root, '.everybar', 'ledger.db'), readOnly: access === 'read' })
 }
@@ -147,22 +147,51 @@ export async function rootExists(root: string): Promise<boolean> {
 async function checkRoot(root: string, access: 'read' | 'write'): Promise<void> {
   const found = await stat(root).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined
-    throw rootError('root.not-readable', root, `cannot look at ${root}`, 'Check the permissions of its folders.', error)
+    throw rootError(
+      'root.not-readable',
+      root,
+      `cannot look at ${root}`,
+      'Check the permissions of its folders.',
+      error,
+    )
   })
   if (found && !found.isDirectory()) {
     throw rootError('root.not-a-folder', root, `${root} is not a folder`, 'Name a folder with --root.')
   }
   if (!found && access === 'read') {
-    throw rootError('root.not-found', root, `there is no data root at ${root}`, 'Run "everybar sync" first, or name another folder with --root.')
+    throw rootError(
+      'root.not-found',
+      root,
+      `there is no data root at ${root}`,
+      'Run "everybar sync" first, or name another folder with --root.',
+    )
   }
   if (access === 'read') return
   await mkdir(join(root, '.everybar'), { recursive: true }).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOTDIR') {
-      throw rootError('root.not-a-folder', root, `a part of ${root} is a file`, 'Name a folder with --root.', error)
+      throw rootError(
+        'root.not-a-folder',
+        root,
+        `a part of ${root} is a file`,
+        'Name a folder with --root.',
+        error,
+      )
     }
-    throw rootError('root.not-writable', root, `cannot write to ${root} (${error.code})`, 'Check its permissions, or name another folder with --root.', error)
+    throw rootError(
+      'root.not-writable',
+      root,
+      `cannot write to ${root} (${error.code})`,
+      'Check its permissions, or name another folder with --root.',
+      error,
+    )
   })
 }
 
-const rootError = (code: string, path: string, message: string, hint: string, cause?: unknown): EverybarError =>
+const rootError = (
+  code: string,
+  path: string,
+  message: string,
+  hint: string,
+  cause?: unknown,
+): EverybarError =>
   new EverybarError(code, message, { recovery: 'abort', hint, path, ...(cause !== undefined && { cause }) })

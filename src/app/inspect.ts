@@ -24,7 +24,11 @@ export async function jobsOf(house: OpenHouse, series: readonly Series[]): Promi
  *
  * @throws EverybarError `series.never-asked` (abort) when neither is there.
  */
-export async function offlineRange(house: OpenHouse, job: SeriesJob, selection: Partial<Selection>): Promise<TimeRange> {
+export async function offlineRange(
+  house: OpenHouse,
+  job: SeriesJob,
+  selection: Partial<Selection>,
+): Promise<TimeRange> {
   const { from, to } = endsFor(selection, job.id)
   const wanted = hull(await house.ledger.wanted(job.ref))
   const nowMs = house.clock.nowMs()
@@ -56,7 +60,11 @@ export async function listGaps(house: OpenHouse, selection: Partial<Selection>):
   return all
 }
 
-export async function statusOf(house: OpenHouse, job: SeriesJob, selection: Partial<Selection>): Promise<SeriesStatus> {
+export async function statusOf(
+  house: OpenHouse,
+  job: SeriesJob,
+  selection: Partial<Selection>,
+): Promise<SeriesStatus> {
   const wanted = await house.ledger.wanted(job.ref)
   const extent = await house.lake.extent(job.series)
   const known = wanted.length > 0 || selection.from !== undefined
@@ -84,7 +92,11 @@ export async function statusOf(house: OpenHouse, job: SeriesJob, selection: Part
   }
 }
 
-export async function verifyAll(house: OpenHouse, selection: Partial<Selection>, stop: AbortSignal): Promise<VerifyReport> {
+export async function verifyAll(
+  house: OpenHouse,
+  selection: Partial<Selection>,
+  stop: AbortSignal,
+): Promise<VerifyReport> {
   const verdicts: Verdict[] = []
   for (const job of await jobsOf(house, selection.series ?? [])) {
     stop.throwIfAborted()
@@ -92,7 +104,17 @@ export async function verifyAll(house: OpenHouse, selection: Partial<Selection>,
     const slices = Object.values(await house.ledger.counts(job.ref)).reduce((sum, n) => sum + n, 0)
     verdicts.push(
       await verifySeries(house, job, range, (done) => {
-        house.onEvent({ event: 'progress', level: 'debug', phase: 'verify', series: job.id, done, total: slices, bars: 0, weightUsed: 0, weightCapacity: 0 })
+        house.onEvent({
+          event: 'progress',
+          level: 'debug',
+          phase: 'verify',
+          series: job.id,
+          done,
+          total: slices,
+          bars: 0,
+          weightUsed: 0,
+          weightCapacity: 0,
+        })
       }),
     )
   }

@@ -58,6 +58,8 @@ function etaMs(house: House, plans: readonly SeriesPlan[]): number {
     const bucket = house.sources.find(({ spec }) => spec.id === endpoint)?.spec.bucket ?? endpoint
     weights.set(bucket, (weights.get(bucket) ?? 0) + weight)
   }
-  const slowest = house.fetcher.usage().map(({ bucket, capacity, windowMs }) => ((weights.get(bucket) ?? 0) / capacity) * windowMs)
+  const slowest = house.fetcher
+    .usage()
+    .map(({ bucket, capacity, windowMs }) => ((weights.get(bucket) ?? 0) / capacity) * windowMs)
   return Math.ceil(Math.max(0, ...slowest))
 }

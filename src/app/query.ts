@@ -3,7 +3,11 @@ import { queryFormatter } from '../store/query-format.ts'
 import type { AppContext, QueryOptions } from './commands.ts'
 
 /** Read-only SQL over the lake's view `bars`, printed piece by piece. */
-export async function query({ config, signal }: AppContext, sql: string, { format, write }: QueryOptions): Promise<void> {
+export async function query(
+  { config, signal }: AppContext,
+  sql: string,
+  { format, write }: QueryOptions,
+): Promise<void> {
   const formatter = queryFormatter(format)
   await queryLake({
     root: config.root,

@@ -1,5 +1,5 @@
-import { expectedBars } from '../coverage/expected.ts'
 import { type GapClass, type GapRun, openClasses } from '../coverage/classify.ts'
+import { expectedBars } from '../coverage/expected.ts'
 import type { EverybarError } from '../model/errors.ts'
 import { seriesId } from '../model/series.ts'
 import type { TimeRange } from '../model/time.ts'
@@ -38,7 +38,12 @@ export function seriesReport(outcome: SeriesOutcome): SeriesReport {
 }
 
 /** Share of the expected bars that are stored or whose absence is settled, 0 to 1. */
-export function coverageOf(job: SeriesJob, range: TimeRange, gaps: readonly GapRun[], anchorMs?: number): number {
+export function coverageOf(
+  job: SeriesJob,
+  range: TimeRange,
+  gaps: readonly GapRun[],
+  anchorMs?: number,
+): number {
   const expected = expectedBars(gridOf(job, anchorMs), range)
   const open = gaps.filter((gap) => openClasses.has(gap.class)).reduce((sum, gap) => sum + gap.bars, 0)
   return expected === 0 ? 1 : 1 - open / expected

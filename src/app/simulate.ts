@@ -24,7 +24,10 @@ export interface RunningSimulator {
 }
 
 /** Starts a simulated venue on loopback; it runs until `ctx.signal` aborts. */
-export async function simulate(ctx: AppContext, { faults, ...options }: SimulateOptions): Promise<RunningSimulator> {
+export async function simulate(
+  ctx: AppContext,
+  { faults, ...options }: SimulateOptions,
+): Promise<RunningSimulator> {
   const server = await startSimulator({ ...options, ...(faults && { faults: faults.join(',') }) })
   const closed = new Promise<void>((resolve, reject) => {
     const close = () => server.close().then(resolve, reject)

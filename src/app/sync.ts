@@ -1,14 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { runChunks } from '../chunking/run-chunks.ts'
-import { exportManifest } from '../ledger/manifest-export.ts'
-import { isEverybarError } from '../model/errors.ts'
 import { seriesId } from '../model/series.ts'
-import { jobOf } from '../pipeline/house.ts'
 import type { Wish } from '../pipeline/range.ts'
 import { type SeriesOutcome, type Signals, syncSeries } from '../pipeline/sync.ts'
 import { Venues } from '../pipeline/venue-clock.ts'
 import { endsFor, type Selection, type SyncReport } from './api.ts'
-import { nodeFileSystem } from './filesystem.ts'
 import type { OpenHouse } from './house.ts'
 import { seriesReport } from './report.ts'
 
@@ -18,7 +14,11 @@ const SERIES_AT_ONCE = 4
 const GRACE_MS = 5_000
 
 /** Makes every selected series complete, once. */
-export async function syncAll(house: OpenHouse, selection: Selection, stop: AbortSignal): Promise<SyncReport> {
+export async function syncAll(
+  house: OpenHouse,
+  selection: Selection,
+  stop: AbortSignal,
+): Promise<SyncReport> {
   const startedAtMs = house.clock.nowMs()
   const startedAt = house.clock.monotonicMs()
   const runId = newRunId(startedAtMs)
@@ -27,7 +27,6 @@ export async function syncAll(house: OpenHouse, selection: Selection, stop: Abor
   await house.ledger.putRun({ ...base, endedAtMs: null, exitCode: null, report: { series: names } })
   house.onEvent({ event: 'run_started', run_id: runId, series: names.length })
   const outcomes = await syncEach(house, selection, { stop, hardStop: graceful(stop) })
-  await exportManifests(house, outcomes)
   const { requests, weight, retries } = house.fetcher.stats()
   const report: SyncReport = {
     runId,
@@ -66,21 +65,6 @@ function graceful(stop: AbortSignal): AbortSignal {
   if (stop.aborted) later()
   else stop.addEventListener('abort', later, { once: true })
   return hard.signal
-}
-
-/** With the database as ledger, each series' `manifest.json` is written beside its answers, for people to read. */
-async function exportManifests(house: OpenHouse, outcomes: readonly SeriesOutcome[]): Promise<void> {
-  if (house.config.ledger === 'manifest') return
-  for (const { series, slices } of outcomes) {
-    if (slices.fetched + slices.failed + slices.replayed === 0) continue
-    try {
-      const job = jobOf(house, series)
-      await exportManifest({ ledger: house.ledger, series: job.ref, folder: job.folder, limit: job.slices.limit, archive: house.archive, root: house.root, files: nodeFileSystem, nowMs: house.clock.nowMs() })
-    } catch (error) {
-      if (!isEverybarError(error)) throw error
-      house.onEvent({ event: 'manifest_not_written', level: 'warn', message: error.message })
-    }
-  }
 }
 
 /** `20240301T120000Z-1a2b3c`: sorts by time, unique. */

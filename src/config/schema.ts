@@ -97,7 +97,11 @@ const limits = z.strictObject({
 
 const binance = z.strictObject({
   base_url: httpUrl.default('https://api.binance.com').describe('Spot REST address.'),
-  futures_base_url: httpUrl.default('https://fapi.binance.com').describe('USD-M futures REST address.'),
+  futures_base_url: httpUrl
+    .optional()
+    .describe(
+      'USD-M futures REST address; base_url where only that was changed, else https://fapi.binance.com.',
+    ),
   limits: limits.prefault({}),
 })
 

@@ -24,7 +24,7 @@ series:
 #sources:
 #  binance:
 #    base_url: https://api.binance.com
-#    futures_base_url: https://fapi.binance.com
+#    # futures_base_url: https://fapi.binance.com (base_url where only that was changed)
 #    limits:
 #      # Part of the venue's rate limit to use; less than 1 leaves room for other programs on this address.
 #      share: 1

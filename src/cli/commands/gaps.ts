@@ -3,7 +3,7 @@ import type { Gap } from '../../app/api.ts'
 import { exitCodes } from '../exit-code.ts'
 import { number, openClasses, time } from '../format.ts'
 import type { Runner } from '../program.ts'
-import { readSelection, type SelectionOptions, selectionOptions } from '../selection.ts'
+import { readSelectionIfAny, type SelectionOptions, selectionOptions } from '../selection.ts'
 import { csv, right, table } from '../table.ts'
 
 export function define(command: Command, run: Runner): void {
@@ -12,7 +12,7 @@ export function define(command: Command, run: Runner): void {
     .action(
       run(
         async (cli, operands: readonly string[], options: SelectionOptions & { readonly csv?: boolean }) => {
-          const selection = await readSelection(cli, operands, options)
+          const selection = await readSelectionIfAny(cli, operands, options)
           const { gaps } = await import('../../app/commands.ts')
           const found = await gaps(await cli.app(), selection)
           const open = found.some((gap) => openClasses.has(gap.class))

@@ -3,13 +3,13 @@ import type { Fault, VerifyReport } from '../../app/api.ts'
 import { exitCodes } from '../exit-code.ts'
 import { countsText, number, printable, time } from '../format.ts'
 import type { Runner } from '../program.ts'
-import { readSelection, type SelectionOptions, selectionOptions } from '../selection.ts'
+import { readSelectionIfAny, type SelectionOptions, selectionOptions } from '../selection.ts'
 import { right, table } from '../table.ts'
 
 export function define(command: Command, run: Runner): void {
   selectionOptions(command).action(
     run(async (cli, operands: readonly string[], options: SelectionOptions) => {
-      const selection = await readSelection(cli, operands, options)
+      const selection = await readSelectionIfAny(cli, operands, options)
       const { verify } = await import('../../app/commands.ts')
       const report = await verify(await cli.app(), selection)
       return { data: report, text: verifyText(report), exitCode: exitCodeOf(report) }

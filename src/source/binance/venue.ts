@@ -160,7 +160,9 @@ function readLimit(limit: unknown, bucket: string): RateLimit[] {
 }
 
 /** The symbols of an `exchangeInfo` body. A status we do not know is passed on as it is. */
-export function readSymbols(body: Uint8Array): readonly { readonly symbol: string; readonly status: string }[] {
+export function readSymbols(
+  body: Uint8Array,
+): readonly { readonly symbol: string; readonly status: string }[] {
   const json = jsonOf(body)
   if (!isRecord(json) || !Array.isArray(json.symbols)) throw unreadable('exchangeInfo without symbols')
   return json.symbols.flatMap((entry: unknown) =>
