@@ -127,4 +127,4 @@ function withoutWriting(house: OpenHouse): OpenHouse {
 export { doctor } from './doctor.ts'
 export { expandSelectors } from './expand.ts'
 export { query } from './query.ts'
-export { type RunningSimulator, type SimulateOptions, simulate } from './simulate.ts'
+export { type SimulateOptions, simulate } from './simulate.ts'
