@@ -1,3 +1,4 @@
+import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -104,3 +105,53 @@ test('a disk that fills up while DuckDB writes is told as store.disk-full', asyn
   await engine.close()
   expect(writeError(error, '/lake/file')).toMatchObject({ code: 'store.disk-full', path: '/lake/file' })
 })
+
+test('killed at any moment: every file whole, nothing left after the next opening, and the rest is made as ever', async () => {
+  const script = `
+    import { openLake } from ${JSON.stringify(new URL('../../src/store/parquet/open-lake.ts', import.meta.url))}
+    import { allocateBatch } from ${JSON.stringify(new URL('../../src/model/bar.ts', import.meta.url))}
+    import { parseSeries } from ${JSON.stringify(new URL('../../src/model/series.ts', import.meta.url))}
+    const lake = await openLake({ root: process.argv[1] })
+    for (let month = 0; month < 40; month++) {
+      const bars = allocateBatch(20_000)
+      for (let i = 0; i < bars.length; i++) {
+        bars.openTimeMs[i] = Date.UTC(2020, month, 1) + i * 60_000
+        for (const field of ['open', 'high', 'low', 'close']) bars[field][i] = 100 + (i % 50)
+        bars.volume[i] = i % 7
+      }
+      await lake.commit(parseSeries('test:spot:BTCUSDT:1m'), bars)
+    }
+    await lake[Symbol.asyncDispose]()`
+  const run = (where: string) =>
+    spawn(process.execPath, ['--input-type=module', '-e', script, where], { stdio: 'ignore' })
+  const ended = (child: ChildProcess) => new Promise<number | null>((done) => child.once('exit', done))
+
+  const undisturbed = join(root, 'undisturbed')
+  expect(await ended(run(undisturbed))).toBe(0)
+  const killed = join(root, 'killed')
+  let kills = 0
+  for (const afterMs of [250, 300, 350, 400, 450, 500]) {
+    const child = run(killed)
+    const end = ended(child)
+    const timer = setTimeout(() => child.kill('SIGKILL'), afterMs)
+    if ((await end) === null) kills++
+    clearTimeout(timer)
+    const lake = await openLake({ root: killed })
+    for await (const { month } of lake.files(series))
+      expect((await lake.readMonth(series, month))?.length).toBe(20_000)
+    expect(await nodeFilesystem.list(join(killed, 'lake', '.tmp'))).toEqual([])
+    await lake[Symbol.asyncDispose]()
+  }
+  expect(kills).toBeGreaterThan(0)
+  expect(await ended(run(killed))).toBe(0)
+  expect(await digests(killed)).toEqual(await digests(undisturbed))
+})
+
+async function digests(where: string): Promise<[string, string][]> {
+  const lake = await openLake({ root: where })
+  const out: [string, string][] = []
+  for await (const { path } of lake.files(series))
+    out.push([path, await nodeFilesystem.digest(join(where, path))])
+  await lake[Symbol.asyncDispose]()
+  return out
+}
