@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
@@ -56,11 +56,15 @@ function openExisting(path: string): DatabaseSync {
     return db
   } catch (error) {
     db.close()
-    if (resultCode(error) !== CANTOPEN) throw error
+    if (resultCode(error) !== CANTOPEN || hasUnmergedWrites(path)) throw error
     // A folder nobody may write to has no room for a reader's shared memory, and no writer either.
     return new DatabaseSync(new URL(`${pathToFileURL(path).href}?immutable=1`), { readOnly: true })
   }
 }
+
+/** A writer that was killed left writes beside the file: without them the file alone is not to be trusted. */
+const hasUnmergedWrites = (path: string): boolean =>
+  (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0
 
 function emptyDatabase(): DatabaseSync {
   const db = new DatabaseSync(':memory:')
