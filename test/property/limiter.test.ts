@@ -77,6 +77,8 @@ interface Scenario {
   readonly latencies: readonly { readonly totalMs: number; readonly before: number }[]
   readonly counters: boolean
   readonly windows: number
+  /** Weight a second another user of the address spends, evenly, from the start; the venue refuses it like us. */
+  readonly others?: number
 }
 
 /** A client with endless work against one venue; what it was refused and the weight it had served per window. */
@@ -110,7 +112,14 @@ async function play(scenario: Scenario): Promise<{ refused: number; use: number 
       permit.release()
     }
   }
+  const other = async (perSecond: number): Promise<void> => {
+    while (clock.monotonicMs() < endMs) {
+      if (venue.used(clock.monotonicMs()) < capacity) venue.take(clock.monotonicMs(), 1)
+      await clock.sleep(1_000 / perSecond)
+    }
+  }
   for (let i = 0; i < scenario.connections; i++) worker().catch(() => {})
+  if (scenario.others) other(scenario.others).catch(() => {})
   await clock.runUntil(endMs)
   bucket.close(new Error('over'))
   return { refused, use: served / (windows * capacity) }
@@ -154,6 +163,19 @@ describe.each(Object.keys(designs))('against %s', (design) => {
         const { refused, use } = await play({ design, ...s })
         expect(refused).toBe(0)
         expect(use).toBeGreaterThanOrEqual(0.95)
+      }),
+      { numRuns: 40 },
+    )
+  })
+
+  test('another user of the address, who takes up to half, is made room for', async () => {
+    await fc.assert(
+      fc.asyncProperty(scenario(100), fc.integer({ min: 5, max: 50 }), async (s, others) => {
+        const { refused, use } = await play({ design, ...s, counters: true, others })
+        // Its spending between two answers cannot be known: two requests in a thousand may meet it.
+        expect(refused / ((use * s.windows * capacity) / s.weight)).toBeLessThan(0.002)
+        const left = 1 - (others * windowMs) / 1_000 / capacity
+        expect(use).toBeGreaterThanOrEqual(left * 0.75)
       }),
       { numRuns: 40 },
     )

@@ -19,7 +19,8 @@ import type { BucketLimit } from '../fetcher.ts'
  *    counter speaks of has surely ended, `windowMs` after the first answer in which it was seen running.
  *
  * 3. Others. What the counter shows beyond everything of our own that could be in it was spent by others. It counts
- *    as spent now, and a tenth more is left free for what they spend before the next answer tells.
+ *    as spent now; and a tenth of it, or a fiftieth of the capacity, is left free for ten windows, for what they spend
+ *    before the next answer tells.
  *
  * Times are monotonic milliseconds, handed in.
  */
@@ -37,6 +38,8 @@ export class WindowMeter {
   #spentSum = 0
   #reports: Report[] = []
   #runningSinceMs = Number.NEGATIVE_INFINITY
+  /** Until then the address counts as shared with others. */
+  #sharedUntilMs = Number.NEGATIVE_INFINITY
   #trusted = true
 
   constructor(limit: BucketLimit, start: MeterStart = {}) {
@@ -75,8 +78,11 @@ export class WindowMeter {
     this.#expire(nowMs)
     const own = this.#ownUsed() + cost
     if (own > this.#own) return false
+    const shared = nowMs < this.#sharedUntilMs
+    // What others have spent meanwhile is not known any more: one request goes ahead and asks.
+    if (shared && this.#inFlight > 0 && this.#runningSinceMs + this.#keepMs() <= nowMs) return false
     const foreign = this.#foreign(nowMs)
-    const reserve = Math.ceil(foreign / 10)
+    const reserve = shared ? Math.ceil(Math.max(foreign / 10, this.limit.capacity / 50)) : 0
     if (own + foreign + reserve > this.limit.capacity) return false
     const counter = this.#counter(nowMs)
     return counter === 0 || counter + this.#inFlight + cost + reserve <= this.limit.capacity
@@ -133,6 +139,7 @@ export class WindowMeter {
       return
     }
     const foreign = Math.max(0, used - this.#ownSince(departedMs - this.limit.windowMs))
+    if (foreign > 0) this.#sharedUntilMs = nowMs + 10 * this.limit.windowMs
     const before = this.#counter(nowMs)
     const newest = this.#reports.reduce((max, report) => Math.max(max, report.departedMs), departedMs)
     this.#reports.push({ departedMs, receivedMs: nowMs, used, foreign })
