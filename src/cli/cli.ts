@@ -49,7 +49,7 @@ export function makeCli({ flags, verbosity, streams, stop, emit }: CliOptions): 
   const view = new ProgressView({
     write: streams.err,
     terminal: drawn && shown,
-    columns: () => stderr.columns ?? 80,
+    columns: () => stderr.columns || 80,
     nowMs: () => Date.now(),
   })
   const note = (line: string) => view.above(line)

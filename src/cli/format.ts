@@ -26,6 +26,10 @@ export const number = (value: number): string =>
     .toString()
     .replace(/\B(?=(\d{3})+$)/g, ',')
 
+/** `1 request`, `2 requests`, `0 series`. */
+export const counted = (count: number, noun: string): string =>
+  `${number(count)} ${noun}${count === 1 || noun.endsWith('s') ? '' : 's'}`
+
 /** Two decimals, rounded down: only what is whole reads as 100.00 %. */
 export const percent = (part: number): string => `${(Math.floor(part * 10_000) / 100).toFixed(2)} %`
 

@@ -78,7 +78,7 @@ export function writeError(
 /** `error[code] path: message`, then the hint. */
 export function errorLines({ code, message, hint, path }: Shown, { quiet, color }: Verbosity): string {
   const paint = (style: string, text: string) => (color ? `\u001b[${style}m${text}\u001b[0m` : text)
-  const where = path && !message.startsWith(path) ? `${path}: ` : ''
+  const where = path && !message.includes(path) ? `${path}: ` : ''
   const first = `${paint('1;31', `error[${code}]`)} ${where}${message}`
   return quiet || hint === '' ? first : `${first}\n${paint('36', 'hint:')} ${hint}`
 }

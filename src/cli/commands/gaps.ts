@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { Gap } from '../../app/api.ts'
 import { exitCodes } from '../exit-code.ts'
-import { number, openClasses, time } from '../format.ts'
+import { counted, number, openClasses, time } from '../format.ts'
 import type { Runner } from '../program.ts'
 import { readSelectionIfAny, type SelectionOptions, selectionOptions } from '../selection.ts'
 import { csv, right, table } from '../table.ts'
@@ -52,5 +52,5 @@ function gapsText(found: readonly Gap[]): string {
     gap.evidence,
   ])
   const bars = found.reduce((sum, gap) => sum + gap.bars, 0)
-  return `${table(columns, rows)}\n\n${number(found.length)} gaps, ${number(bars)} bars`
+  return `${table(columns, rows)}\n\n${counted(found.length, 'gap')}, ${counted(bars, 'bar')}`
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { PlanReport } from '../../app/api.ts'
 import { exitCodeOfProblems, exitCodes } from '../exit-code.ts'
-import { bytes, duration, number, time } from '../format.ts'
+import { bytes, counted, duration, number, time } from '../format.ts'
 import { noteProblems } from '../problems.ts'
 import type { Runner } from '../program.ts'
 import { readSelection, type SelectionOptions, selectionOptions } from '../selection.ts'
@@ -37,7 +37,7 @@ function planText({ series, requests, weight, etaMs, archiveBytes }: PlanReport)
     time(one.range.endMs),
     ...[one.slices, one.toFetch, one.toReplay, one.requests, one.weight].map(number),
   ])
-  const total = `${number(requests)} requests, weight ${number(weight)}, about ${bytes(archiveBytes)} of answers`
+  const total = `${counted(requests, 'request')}, weight ${number(weight)}, about ${bytes(archiveBytes)} of answers`
   const eta =
     requests === 0 ? 'nothing to fetch' : `${total}; at least ${duration(etaMs)} by the venue’s rate limit`
   return `${table(columns, rows)}\n\n${eta}`

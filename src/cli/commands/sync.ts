@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { SyncReport } from '../../app/api.ts'
 import { exitCodeOfProblems, exitCodes } from '../exit-code.ts'
-import { countsText, duration, number, time } from '../format.ts'
+import { counted, countsText, duration, number, time } from '../format.ts'
 import { noteProblems } from '../problems.ts'
 import type { Runner } from '../program.ts'
 import { readSelection, type SelectionOptions, selectionOptions } from '../selection.ts'
@@ -35,8 +35,8 @@ function syncText(report: SyncReport): string {
   ]
   const rows = report.series.map((one) => [
     one.series,
-    one.range ? time(one.range.startMs) : '',
-    one.range ? time(one.range.endMs) : '',
+    time(one.range?.startMs ?? null),
+    time(one.range?.endMs ?? null),
     number(one.slices.fetched),
     number(one.bars.inserted),
     number(one.bars.revised),
@@ -44,10 +44,14 @@ function syncText(report: SyncReport): string {
     one.complete ? 'yes' : 'no',
   ])
   const { requests, retries, durationMs, runId } = report
-  const incomplete = report.series.filter(({ complete }) => !complete).length
-  const verdict = report.complete
-    ? 'complete'
-    : `${report.interrupted ? 'interrupted' : 'not complete'}: ${incomplete} of ${report.series.length} series; see everybar gaps`
-  const work = `${number(requests)} requests (${number(retries)} retries) in ${duration(durationMs)}, run ${runId}`
-  return `${table(columns, rows)}\n\n${verdict}; ${work}`
+  const work = `${counted(requests, 'request')} (${number(retries)} ${retries === 1 ? 'retry' : 'retries'}) in ${duration(durationMs)}, run ${runId}`
+  return `${table(columns, rows)}\n\n${verdict(report)}; ${work}`
+}
+
+function verdict({ series, complete, interrupted }: SyncReport): string {
+  if (complete) return 'complete'
+  const open = `${series.filter((one) => !one.complete).length} of ${series.length} series not complete`
+  if (interrupted) return `interrupted, ${open}: run the same again to go on`
+  const failed = series.some(({ problems }) => problems.length > 0)
+  return `${open}: ${failed ? 'see the errors above' : 'see everybar gaps'}`
 }

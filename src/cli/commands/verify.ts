@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { Fault, VerifyReport } from '../../app/api.ts'
 import { exitCodes } from '../exit-code.ts'
-import { countsText, number, printable, time } from '../format.ts'
+import { counted, countsText, number, printable, time } from '../format.ts'
 import type { Runner } from '../program.ts'
 import { readSelectionIfAny, type SelectionOptions, selectionOptions } from '../selection.ts'
 import { right, table } from '../table.ts'
@@ -33,11 +33,11 @@ function verifyText(report: VerifyReport): string {
     countsText(one.missing),
     one.complete ? 'yes' : 'no',
   ])
-  const checked = `${number(report.slicesChecked)} slices, ${number(report.filesChecked)} files, ${number(report.barsChecked)} bars checked`
+  const checked = `${counted(report.slicesChecked, 'slice')}, ${counted(report.filesChecked, 'file')}, ${counted(report.barsChecked, 'bar')} checked`
   const incomplete = report.series.filter(({ complete }) => !complete).length
   const verdict =
     report.faults.length > 0
-      ? `not intact: ${number(report.faults.length)} faults`
+      ? `not intact: ${counted(report.faults.length, 'fault')}`
       : report.complete
         ? 'complete'
         : `not complete: ${incomplete} of ${report.series.length} series`
