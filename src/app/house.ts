@@ -1,10 +1,11 @@
 import { mkdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Archive } from '../archive/archive.ts'
 import { openFsArchive } from '../archive/fs/fs-archive.ts'
 import type { Config } from '../config/schema.ts'
 import { createFetcher } from '../fetch/undici/create-fetcher.ts'
-import type { Ledger } from '../ledger/ledger.ts'
+import type { Ledger, LedgerSeries } from '../ledger/ledger.ts'
 import { memoryLedger } from '../ledger/memory/memory-ledger.ts'
 import { EverybarError } from '../model/errors.ts'
 import type { Clock, OnEvent } from '../model/events.ts'
@@ -14,6 +15,7 @@ import type { Source } from '../source/source.ts'
 import type { Lake } from '../store/lake.ts'
 import { openLake } from '../store/parquet/open-lake.ts'
 import { nodeFileSystem } from './filesystem.ts'
+import { manifestPlace } from './manifests.ts'
 import { lockRoot } from './root-lock.ts'
 
 /** Everything a command works with, opened; closing it closes all of it, the lock last. */
@@ -57,9 +59,7 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
   const open = new AsyncDisposableStack()
   try {
     if (access === 'write') open.use(await lockRoot(root, { waitMs: 2_000, command: options.command }))
-    const ledger = open.use(await openLedger(config, access))
-    const lake = open.use(await openLake({ root, onEvent }))
-    const fetcher = open.use(createFetcher(fetcherOptions(config, clock, onEvent)))
+    const sources = sourcesOf(config)
     const archive = openFsArchive({
       root,
       files: nodeFileSystem,
@@ -67,12 +67,15 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
       onEvent,
       sweep: access === 'write',
     })
+    const ledger = open.use(await openLedger(config, access, { archive, sources }))
+    const lake = open.use(await openLake({ root, onEvent }))
+    const fetcher = open.use(createFetcher(fetcherOptions(config, clock, onEvent)))
     const all = open.move()
     return {
       root,
       config,
       lake,
-      sources: sourcesOf(config),
+      sources,
       fetcher,
       archive,
       ledger,
@@ -135,9 +138,19 @@ function fetcherOptions({ fetch, sources }: Config, clock: Clock, onEvent: OnEve
   }
 }
 
-async function openLedger(config: Config, access: 'read' | 'write'): Promise<Ledger> {
+async function openLedger(
+  { root, ledger }: Config,
+  access: 'read' | 'write',
+  rooms: { readonly archive: Archive; readonly sources: readonly Source[] },
+): Promise<Ledger> {
+  const readOnly = access === 'read'
+  if (ledger === 'manifest') {
+    const { openManifestLedger } = await import('../ledger/manifest/manifest-ledger.ts')
+    const placeOf = (series: LedgerSeries) => manifestPlace(root, rooms, series)
+    return openManifestLedger({ root, files: nodeFileSystem, placeOf, readOnly })
+  }
   const { openSqliteLedger } = await import('../ledger/sqlite/sqlite-ledger.ts')
-  return openSqliteLedger({ path: join(config.root, '.everybar', 'ledger.db'), readOnly: access === 'read' })
+  return openSqliteLedger({ path: join(root, '.everybar', 'ledger.db'), readOnly })
 }
 
 export async function rootExists(root: string): Promise<boolean> {

@@ -6,6 +6,7 @@ import { type SeriesOutcome, type Signals, syncSeries } from '../pipeline/sync.t
 import { Venues } from '../pipeline/venue-clock.ts'
 import { endsFor, type Selection, type SyncReport } from './api.ts'
 import type { OpenHouse } from './house.ts'
+import { exportManifests } from './manifests.ts'
 import { seriesReport } from './report.ts'
 
 /** Series worked on at once; they share the venue's limits and the requests in flight. */
@@ -27,6 +28,7 @@ export async function syncAll(
   await house.ledger.putRun({ ...base, endedAtMs: null, exitCode: null, report: { series: names } })
   house.onEvent({ event: 'run_started', run_id: runId, series: names.length })
   const outcomes = await syncEach(house, selection, { stop, hardStop: graceful(stop) })
+  if (house.config.ledger === 'sqlite') await exportManifests(house, await refsOf(house, names))
   const { requests, weight, retries } = house.fetcher.stats()
   const report: SyncReport = {
     runId,
@@ -42,6 +44,12 @@ export async function syncAll(
   await house.ledger.putRun({ ...base, endedAtMs: house.clock.nowMs(), exitCode, report: { ...report } })
   house.onEvent({ event: 'run_finished', run_id: runId, complete: report.complete, requests })
   return report
+}
+
+/** Those of the series the ledger knows. */
+async function refsOf({ ledger }: OpenHouse, names: readonly string[]) {
+  const wanted = new Set(names)
+  return (await ledger.series()).filter((ref) => wanted.has(ref.seriesId))
 }
 
 async function syncEach(house: OpenHouse, selection: Selection, signals: Signals): Promise<SeriesOutcome[]> {

@@ -18,6 +18,8 @@ export interface ManifestLedgerOptions {
   readonly files: FileSystem
   /** Where a series' manifest lies and what it says at its head. */
   readonly placeOf: (series: LedgerSeries) => ManifestPlace
+  /** Refuses writing. */
+  readonly readOnly?: boolean
 }
 
 /**
@@ -33,10 +35,12 @@ class ManifestLedger implements Ledger {
   readonly #root: string
   readonly #files: FileSystem
   readonly #placeOf: (series: LedgerSeries) => ManifestPlace
+  readonly #readOnly: boolean
   readonly #open = new Map<string, Promise<SeriesFile>>()
   readonly #runs: RunsFile
 
-  constructor({ root, files, placeOf }: ManifestLedgerOptions) {
+  constructor({ root, files, placeOf, readOnly = false }: ManifestLedgerOptions) {
+    this.#readOnly = readOnly
     this.#root = root
     this.#files = files
     this.#placeOf = placeOf
@@ -118,6 +122,7 @@ class ManifestLedger implements Ledger {
   }
 
   async putRun(run: RunRecord): Promise<void> {
+    if (this.#readOnly) throw notWritable(this.#root, 'it was opened for reading')
     await this.#runs.put(run)
   }
 
@@ -163,6 +168,7 @@ class ManifestLedger implements Ledger {
 
   async #change(series: LedgerSeries, make: (book: SeriesBook) => void): Promise<void> {
     const file = await this.#file(series)
+    if (this.#readOnly) throw notWritable(this.#placeOf(series).path, 'it was opened for reading')
     await file.change(make)
   }
 
