@@ -78,7 +78,11 @@ describe('the queue of a bucket', () => {
     left[0]!.permit.settle([{ windowMs: 60_000, used: 9 }])
     await clock.runUntil(5_001)
     expect(names()).toEqual(['a'])
+    // What the venue told is out of date when its window has passed: again one goes alone.
     await clock.runUntil(5_000 + 60_000 + 200)
+    expect(names()).toEqual(['a', 'b'])
+    left[1]!.permit.settle([{ windowMs: 60_000, used: 1 }])
+    await clock.runUntil(5_000 + 60_000 + 201)
     expect(names()).toEqual(['a', 'b', 'c'])
   })
 
