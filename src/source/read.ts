@@ -40,8 +40,8 @@ export function whyNoTime(value: unknown): string {
   return `${show(value)} is not a time in epoch milliseconds`
 }
 
-/** A value from an answer as a person may read it: JSON, 40 characters at most. */
-export function show(value: unknown): string {
+/** A value from an answer as a person may read it: JSON, cut to `charsMax`. */
+export function show(value: unknown, charsMax = 40): string {
   const text = JSON.stringify(value) ?? 'missing'
-  return text.length > 40 ? `${text.slice(0, 39)}…` : text
+  return text.length > charsMax ? `${text.slice(0, charsMax - 1)}…` : text
 }

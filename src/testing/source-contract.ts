@@ -41,6 +41,8 @@ export interface SourceSubject {
   /** Bodies as the venue sent them, by name: what the spec's evidence calls `fixture <name>`. */
   readonly fixtures: Readonly<Record<string, { readonly body: string; readonly bars: number }>>
   readonly venueInfo?: { readonly body: string; readonly venueTimeMs: number; readonly limits: number }
+  /** An answer to `instruments`, and the symbols in it. */
+  readonly instruments?: { readonly body: string; readonly symbols: readonly string[] }
 }
 
 const bytes = (text: string) => new TextEncoder().encode(text)
@@ -322,16 +324,31 @@ function decodeContract(subject: SourceSubject): void {
 
 function extrasContract(subject: SourceSubject): void {
   const { source, series, rowOf, bodyOf } = subject
-  const { firstBar, venueInfo } = source
-  if (firstBar) {
-    test('firstBar: the open time of the first bar, undefined where there is none', () => {
-      const request = firstBar.request(series)
+  const { venueInfo, instruments } = source
+  for (const name of ['firstBar', 'lastBar'] as const) {
+    const probe = source[name]
+    if (!probe) continue
+    test(`${name}: the open time of one bar, undefined where there is none`, () => {
+      const request = probe.request(series)
       expect([request.bucket, request.weight >= 1]).toEqual([source.spec.bucket, true])
       const [bar] = makeBars(subject, 1)
       const body = bytes(bodyOf([rowOf(bar!)]))
       expect(thrown(() => source.check({ url: request.url, status: 200, headers: {}, body }))).toBeUndefined()
-      expect(firstBar.decode(body, series)).toBe(bar!.openTimeMs)
-      expect(firstBar.decode(bytes(bodyOf([])), series)).toBeUndefined()
+      expect(probe.decode(body, series)).toBe(bar!.openTimeMs)
+      expect(probe.decode(bytes(bodyOf([])), series)).toBeUndefined()
+      const broken = bytes(bodyOf([rowOf(bar!).map(() => null)]))
+      expect(thrown(() => probe.decode(broken, series))?.code).toBe('source.unreadable')
+    })
+  }
+  const listed = subject.instruments
+  if (instruments && listed) {
+    test('instruments: every symbol listed', () => {
+      const { url, bucket } = instruments.request(series.instrument.market)
+      expect(bucket).toBe(source.spec.bucket)
+      const body = bytes(listed.body)
+      expect(thrown(() => source.check({ url, status: 200, headers: {}, body }))).toBeUndefined()
+      expect(instruments.decode(body).map(({ symbol }) => symbol)).toEqual(listed.symbols)
+      expect(thrown(() => instruments.decode(bytes('{}')))?.code).toBe('source.unreadable')
     })
   }
   const info = subject.venueInfo

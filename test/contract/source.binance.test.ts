@@ -64,6 +64,7 @@ function subject(source: typeof spot, selector: string, folder: string): SourceS
       venueTimeMs: folder === 'klines' ? 1_565_246_363_776 : 1_565_613_908_500,
       limits: folder === 'klines' ? 2 : 1,
     },
+    instruments: { body: info, symbols: folder === 'klines' ? ['ETHBTC', 'BCCBTC'] : ['BTCUSDT'] },
   }
 }
 

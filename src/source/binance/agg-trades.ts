@@ -2,7 +2,8 @@ import type { ChunkHint, ChunkPolicy, WeightPolicy } from '../../chunking/defini
 import type { HttpRequest } from '../../model/http.ts'
 import { type Answer, isRecord, jsonOf, unreadable } from '../answer.ts'
 import { decimalOrNaN, isEpochMs, show, whyNoTime } from '../read.ts'
-import { checkBinance, getRequest } from './venue.ts'
+import { checkBinance } from './check.ts'
+import { getRequest } from './venue.ts'
 
 /** Trades of one order at one price, added up by the venue. Ids run without gaps, per symbol. */
 export interface AggTrade {

@@ -6,8 +6,9 @@ import type { EpochMs } from '../../model/time.ts'
 import { countOpens, fixedWidthMs, isCalendarTimeframe } from '../../model/timeframe.ts'
 import { unreadable } from '../answer.ts'
 import type { BarWindow, EndpointSpec, Source } from '../source.ts'
+import { checkBinance } from './check.ts'
 import { readKlineRows } from './rows.ts'
-import { checkBinance, getRequest, readSymbols, readVenueInfo } from './venue.ts'
+import { getRequest, readSymbols, readVenueInfo } from './venue.ts'
 
 /** What differs between the venue's kline endpoints besides the spec. */
 export interface KlineEndpoint {

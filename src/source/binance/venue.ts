@@ -1,6 +1,5 @@
-import { type ErrorDetails, EverybarError } from '../../model/errors.ts'
 import type { HttpRequest } from '../../model/http.ts'
-import { type Answer, isRecord, jsonOf, notAnAnswer, refuseStatus, unreadable } from '../answer.ts'
+import { isRecord, jsonOf, unreadable } from '../answer.ts'
 import { decimalOrNaN, isEpochMs, show } from '../read.ts'
 import type { RateLimit, VenueInfo } from '../source.ts'
 
@@ -13,116 +12,6 @@ export function getRequest(
   const suffix = query.length === 0 ? '' : `?${query.join('&')}`
   return { url: `${at.baseUrl.replace(/\/+$/, '')}${at.path}${suffix}`, bucket: at.bucket, weight: at.weight }
 }
-
-/**
- * Refuses what is no answer of a Binance endpoint: its error bodies by their code, then every status but 2xx, then
- * HTML, an empty or cut body, `null` and a body of another shape. The path of the URL tells the shape: a list for
- * klines and trades, an object for exchangeInfo.
- */
-export function checkBinance(answer: Answer): void {
-  const first = firstByte(answer.body)
-  if (first === OPEN_BRACE) refuseErrorBody(answer)
-  refuseStatus(answer)
-  if (answer.body.length === 0) throw notAnAnswer(answer, 'an empty body')
-  if (first === LESS_THAN) throw notAnAnswer(answer, 'HTML')
-  const wantsObject = /\/exchangeInfo$/.test(pathOf(answer.url))
-  if (wantsObject) refuseOtherThanInfo(answer)
-  else refuseOtherThanRows(answer)
-}
-
-const OPEN_BRACE = 0x7b
-const LESS_THAN = 0x3c
-const OPEN_BRACKET = 0x5b
-const CLOSE_BRACKET = 0x5d
-
-/** Above this a list is judged by its two ends: reading it here and again in decode would double its cost. */
-const PARSE_MAX_BYTES = 16_384
-
-function refuseOtherThanRows(answer: Answer): void {
-  const { body } = answer
-  if (body.length <= PARSE_MAX_BYTES) {
-    const json = jsonOf(body)
-    if (json === undefined) throw notAnAnswer(answer, 'broken or truncated JSON')
-    if (!Array.isArray(json)) throw notAnAnswer(answer, 'JSON that is no list')
-    return
-  }
-  // Rows hold no list or object of their own kind at both ends, so a list cut anywhere lacks the last of the two.
-  const head = endsOf(body, 0, 1)
-  const tail = endsOf(body, body.length - 1, -1)
-  const rows = head[0] === OPEN_BRACKET && (head[1] === OPEN_BRACKET || head[1] === OPEN_BRACE)
-  const whole =
-    tail[0] === CLOSE_BRACKET && tail[1] === (head[1] === OPEN_BRACKET ? CLOSE_BRACKET : CLOSE_BRACE)
-  if (!rows) throw notAnAnswer(answer, 'a body that is no list')
-  if (!whole) throw notAnAnswer(answer, 'truncated JSON')
-}
-
-const CLOSE_BRACE = 0x7d
-
-/** The first two bytes from `at` in direction `step` that are no white space. */
-function endsOf(body: Uint8Array, at: number, step: 1 | -1): number[] {
-  const found: number[] = []
-  for (let i = at; i >= 0 && i < body.length && found.length < 2; i += step) {
-    if (!isBlank(body[i]!)) found.push(body[i]!)
-  }
-  return found
-}
-
-const isBlank = (byte: number): boolean => byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
-
-const firstByte = (body: Uint8Array): number | undefined => endsOf(body, 0, 1)[0]
-
-function refuseOtherThanInfo(answer: Answer): void {
-  const json = jsonOf(answer.body)
-  if (json === undefined) throw notAnAnswer(answer, 'broken or truncated JSON')
-  if (!isRecord(json) || !('serverTime' in json)) throw notAnAnswer(answer, 'JSON without serverTime')
-}
-
-function pathOf(url: string): string {
-  const end = url.search(/[?#]/)
-  return end < 0 ? url : url.slice(0, end)
-}
-
-/** What the venue's error codes mean. Codes not listed are judged by the HTTP status. */
-function refuseErrorBody(answer: Answer): void {
-  const json = jsonOf(answer.body)
-  if (!isRecord(json)) return
-  const { code, msg } = json
-  if (typeof code !== 'number' || typeof msg !== 'string') return
-  const says = `${answer.url} answered ${answer.status}, code ${code}: ${show(msg.slice(0, 200))}`
-  const refuse = (name: string, details: ErrorDetails): never => {
-    throw new EverybarError(name, says, details)
-  }
-  if (code === -1121) {
-    refuse('source.unknown-symbol', {
-      recovery: 'abort',
-      hint: "Write the symbol as the venue does, without a slash: BTCUSDT. It may be listed on the venue's other market.",
-    })
-  }
-  if (code === -1120) {
-    refuse('source.unknown-timeframe', {
-      recovery: 'abort',
-      hint: 'This market has no bars of that width; 1s exists on spot only.',
-    })
-  }
-  if (code === -1003 || answer.status === 429 || answer.status === 418) {
-    refuse('source.rate-limited', {
-      recovery: 'retry',
-      hint: 'Another process may share this address and its budget; stop it, or lower the share of the limit.',
-    })
-  }
-  if (passing.has(code)) {
-    refuse('source.venue-error', { recovery: 'retry', hint: 'The venue is busy or restarting. It passes.' })
-  }
-  if (code <= -1010 && code > -2000) {
-    refuse('source.refused', {
-      recovery: 'abort',
-      hint: 'The venue found fault with the request itself; the message names the parameter.',
-    })
-  }
-}
-
-/** Unknown, disconnected, unexpected response, timeout, busy, shutting down. */
-const passing: ReadonlySet<number> = new Set([-1000, -1001, -1006, -1007, -1008, -1016])
 
 const intervalMs: Readonly<Record<string, number>> = {
   SECOND: 1_000,
