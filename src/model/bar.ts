@@ -42,18 +42,21 @@ export interface Bar {
   readonly native?: { readonly [field in NativeField]?: number }
 }
 
-/** A batch of `length` bars, all zero, whose columns the caller fills before handing it on. */
+/** A batch of `length` bars, all zero, whose columns the caller fills before handing it on. One block of memory. */
 export function allocateBatch(length: number, fields: readonly NativeField[] = []): BarBatch {
+  const block = new Float64Array(length * (1 + priceFields.length + fields.length))
+  let at = 0
+  const column = () => block.subarray(at, (at += length))
   const native: { [field in NativeField]?: Float64Array } = {}
-  for (const field of fields) native[field] = new Float64Array(length)
+  for (const field of fields) native[field] = column()
   return {
     length,
-    openTimeMs: new Float64Array(length),
-    open: new Float64Array(length),
-    high: new Float64Array(length),
-    low: new Float64Array(length),
-    close: new Float64Array(length),
-    volume: new Float64Array(length),
+    openTimeMs: column(),
+    open: column(),
+    high: column(),
+    low: column(),
+    close: column(),
+    volume: column(),
     native,
   }
 }
