@@ -1,9 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Archive, ArchivedFile, ArchiveFolder } from '../archive/archive.ts'
-import type { RawResponse } from '../model/http.ts'
-import { series } from '../model/series.ts'
-import { type Slice, slice } from '../model/slice.ts'
-import { timeRange } from '../model/time.ts'
+import { response, sliceOf } from './archive-samples.ts'
 import { collect } from './collect.ts'
 
 /** An archive under test. `open` may be called again and sees what earlier ones kept; without it that part is skipped. */
@@ -18,31 +15,6 @@ const text = (body: Uint8Array | undefined) => body && new TextDecoder().decode(
 const bytes = (body: string) => new TextEncoder().encode(body)
 
 const btc: ArchiveFolder = { venue: 'binance', directory: 'klines', symbol: 'BTCUSDT', timeframe: '1m' }
-
-/** The n-th slice of a folder's series. */
-export function sliceOf(folder: ArchiveFolder, n = 0): Slice {
-  const instrument = { venue: folder.venue, market: 'spot', symbol: folder.symbol }
-  const span = 60_000_000
-  return slice(
-    series(instrument, folder.timeframe),
-    `${folder.venue}.${folder.directory}`,
-    timeRange(at + n * span, at + (n + 1) * span),
-    1000,
-  )
-}
-
-export function response(body: string | Uint8Array, fields: Partial<RawResponse> = {}): RawResponse {
-  return {
-    url: 'https://venue.test/klines?symbol=BTCUSDT',
-    status: 200,
-    headers: {},
-    body: typeof body === 'string' ? bytes(body) : body,
-    requestedAtMs: at + 1,
-    receivedAtMs: at + 250,
-    attempts: 1,
-    ...fields,
-  }
-}
 
 const names = async (files: AsyncIterable<ArchivedFile>) =>
   (await collect(files)).map(({ sliceId, version }) => `${sliceId} ${version}`).sort()

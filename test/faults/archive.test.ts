@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { Archive, ArchiveFolder } from '../../src/archive/archive.ts'
 import { openFsArchive } from '../../src/archive/fs/fs-archive.ts'
 import type { Compression } from '../../src/archive/paths.ts'
-import { response, sliceOf } from '../../src/testing/archive-contract.ts'
+import { response, sliceOf } from '../../src/testing/archive-samples.ts'
 import { collect } from '../../src/testing/collect.ts'
 import { type CrashFileSystem, crashFileSystem, PowerCut } from '../../src/testing/crash-filesystem.ts'
 

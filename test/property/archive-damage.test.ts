@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { nodeFileSystem } from '../../src/app/filesystem.ts'
 import { openFsArchive } from '../../src/archive/fs/fs-archive.ts'
-import { response, sliceOf } from '../../src/testing/archive-contract.ts'
+import { response, sliceOf } from '../../src/testing/archive-samples.ts'
 
 const folder = { venue: 'binance', directory: 'klines', symbol: 'BTCUSDT', timeframe: '1m' }
 const roots: string[] = []

@@ -8,7 +8,7 @@ import type { ArchiveFolder } from '../../src/archive/archive.ts'
 import { type FsArchiveOptions, openFsArchive } from '../../src/archive/fs/fs-archive.ts'
 import type { EverybarEvent } from '../../src/model/events.ts'
 import type { FileSystem } from '../../src/model/filesystem.ts'
-import { response, sliceOf } from '../../src/testing/archive-contract.ts'
+import { response, sliceOf } from '../../src/testing/archive-samples.ts'
 import { collect } from '../../src/testing/collect.ts'
 
 const folder: ArchiveFolder = { venue: 'binance', directory: 'klines', symbol: 'BTCUSDT', timeframe: '1m' }

@@ -229,7 +229,7 @@ describe('the manifest as the ledger', () => {
   }
 
   test('runs of a newer version', async () => {
-    write(join(root, 'runs.json'), '{"version":2,"runs":[]}')
+    write(join(root, '.everybar/runs.json'), '{"version":2,"runs":[]}')
     await expect(open().runs()).rejects.toMatchObject({ code: 'ledger.newer-version' })
   })
 })

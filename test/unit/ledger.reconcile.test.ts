@@ -4,7 +4,7 @@ import { memoryArchive } from '../../src/archive/memory/memory-archive.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
 import { memoryLedger } from '../../src/ledger/memory/memory-ledger.ts'
 import { type ArchiveListing, markReconciled, reconcile } from '../../src/ledger/reconcile.ts'
-import { response, sliceOf } from '../../src/testing/archive-contract.ts'
+import { response, sliceOf } from '../../src/testing/archive-samples.ts'
 import { collect } from '../../src/testing/collect.ts'
 import { btc, failed, sliceRecord } from '../../src/testing/ledger-samples.ts'
 

@@ -13,7 +13,7 @@ import { RunsFile } from './runs-file.ts'
 import { readText, SeriesFile } from './series-file.ts'
 
 export interface ManifestLedgerOptions {
-  /** The data root: manifests lie in the series folders below it, runs in `<root>/runs.json`. */
+  /** The data root: manifests lie in the series folders below it, runs in `<root>/.everybar/runs.json`. */
   readonly root: string
   readonly files: FileSystem
   /** Where a series' manifest lies and what it says at its head. */
@@ -44,7 +44,7 @@ class ManifestLedger implements Ledger {
     this.#root = root
     this.#files = files
     this.#placeOf = placeOf
-    this.#runs = new RunsFile(files, join(root, 'runs.json'))
+    this.#runs = new RunsFile(files, join(root, '.everybar', 'runs.json'))
   }
 
   async record(series: LedgerSeries, records: readonly SliceRecord[]): Promise<void> {
