@@ -7,9 +7,12 @@ import type { Frame } from './frame.ts'
  * - `previous-close`: the last known `close`;
  * - `zero`: 0, where a close is known before it;
  * - `linear`: on the line, over time, from the last known value to the next one. It looks ahead: what it makes at a
- *   time depends on what came later.
+ *   time depends on what came later;
+ * - `linear-zero`: 0, in the runs that `linear` would fill.
  */
-export type FillRule = 'leave' | 'previous' | 'previous-close' | 'zero' | 'linear'
+export type FillRule = 'leave' | 'previous' | 'previous-close' | 'zero' | 'linear' | 'linear-zero'
+
+const looksAhead = (rule: FillRule | undefined): boolean => rule === 'linear' || rule === 'linear-zero'
 
 export interface FillOptions {
   /** By column; columns not named are left. */
@@ -84,14 +87,14 @@ export class Filler<F extends Frame> {
     for (let i = 0; i < values.length; i++) {
       const row = held.base + i
       if (!Number.isNaN(values[i]!)) {
-        if (rule === 'linear') this.#close(name, row, held.frame.timeMs[i]!, values[i]!)
+        if (looksAhead(rule)) this.#close(name, row, held.frame.timeMs[i]!, values[i]!)
         this.#run.delete(name)
         this.#known.set(name, { ms: held.frame.timeMs[i]!, value: values[i]!, row })
         continue
       }
       const start = this.#run.get(name) ?? row
       this.#run.set(name, start)
-      if (rule === 'linear' || row - start >= this.#options.runMax) continue
+      if (looksAhead(rule) || row - start >= this.#options.runMax) continue
       const close = closes?.[i] ?? Number.NaN
       const previous = this.#known.get(name)?.value ?? Number.NaN
       const value = rule === 'previous' ? previous : rule === 'zero' ? close * 0 : close
@@ -109,7 +112,8 @@ export class Filler<F extends Frame> {
       const last = Math.min(row, held.base + held.frame.length) - held.base
       for (let i = first; i < last; i++) {
         const share = (held.frame.timeMs[i]! - from.ms) / (ms - from.ms)
-        this.#set(held, name, i, from.value + (value - from.value) * share)
+        const line = from.value + (value - from.value) * share
+        this.#set(held, name, i, this.#options.rules[name] === 'linear' ? line : 0)
       }
     }
   }
@@ -124,7 +128,7 @@ export class Filler<F extends Frame> {
   #undecidedFrom(): number {
     let from = this.#rows
     for (const [name, start] of this.#run) {
-      const open = this.#options.rules[name] === 'linear' && this.#known.has(name)
+      const open = looksAhead(this.#options.rules[name]) && this.#known.has(name)
       if (open && this.#rows - start <= this.#options.runMax) from = Math.min(from, start)
     }
     return from

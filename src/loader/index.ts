@@ -1,5 +1,13 @@
 /** `everybar/loader`: Parquet months as columns, and as files the model trainers accept. */
+export { frameToArrow } from './arrow.ts'
 export { AuditLogger, type AuditRecord, type AuditSession, type SessionStatus } from './audit.ts'
+export {
+  ChronosLoader,
+  ChronosTrainer,
+  type Context,
+  type TrainerOptions,
+  type TrainingOutcome,
+} from './chronos.ts'
 export { type ParquetLoaderConfig, readLoaderConfig } from './config.ts'
 export { byClass, type Coverage, isSettled, type MissingRun } from './coverage.ts'
 export { FileDiscovery, type FileQuery, type Instant } from './discovery.ts'
@@ -12,6 +20,9 @@ export {
   ParquetLoaderError,
   SchemaValidationError,
 } from './errors.ts'
+export type { Manifest, ManifestSeries } from './export/manifest.ts'
+export { type Definition, type ExportSettings, exportColumns } from './export/options.ts'
+export { type ExportOptions, type ExportSurroundings, exportDataset, exportLocked } from './export.ts'
 export { type Feature, featureName } from './features.ts'
 export { fileKey, type ParquetFileInfo } from './files.ts'
 export { concatFrames, type Frame, filterFrame, rowAt, sliceFrame } from './frame.ts'

@@ -1,4 +1,4 @@
-import { appendFileSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { appendFileSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type LoaderOptions, type LoadQuery, ParquetDataLoader } from '../../src/loader/index.ts'
@@ -96,7 +96,6 @@ describe('training data', () => {
     await withLoader(dir, async (loader) => {
       for await (const frame of loader.trainingFrames(btc)) if (frame.length > 0) break
     })
-    const { readdirSync } = await import('node:fs')
     const [log] = readdirSync(join(dir, 'audit_logs'))
     expect(audit(dir, log!.replace('.json', ''))).toMatchObject({ status: 'failed' })
   })
@@ -122,7 +121,6 @@ describe('training data', () => {
     const { dir } = await lake()
     const fault = await thrown(() => withLoader(dir, (loader) => loader.loadTrainingData(query)))
     expect([fault.name, fault.code]).toEqual([name, code])
-    const { readdirSync } = await import('node:fs')
     const [log] = readdirSync(join(dir, 'audit_logs'))
     expect(audit(dir, log!.replace('.json', ''))).toMatchObject({ status: 'failed', error: { code } })
   })

@@ -1,5 +1,5 @@
 import type { Frame } from '../frame.ts'
-import type { Slots } from './slots.ts'
+import type { Slots } from '../read/slots.ts'
 
 /** Rows on a grid, none left out. A row that was not stored has NaN everywhere, and 0 in `present`. */
 export interface DenseFrame extends Frame {

@@ -1,6 +1,5 @@
 import type { OnEvent } from '../../model/events.ts'
 import { monthOf, type TimeRange } from '../../model/time.ts'
-import { ceilToBar } from '../../model/timeframe.ts'
 import type { AuditLogger, AuditSession } from '../audit.ts'
 import type { ParquetLoaderConfig } from '../config.ts'
 import { type Coverage, type MissingRun, requireComplete } from '../coverage.ts'
@@ -15,6 +14,7 @@ import { describeFinding, type QualityFinding } from '../quality.ts'
 import type { Engine } from '../read/engine.ts'
 import { MissingTracker } from '../read/missing.ts'
 import { Months, type MonthsPlan, timeframeOf } from '../read/months.ts'
+import { slotsOf } from '../read/slots.ts'
 
 /** Which columns of which months. Columns not named are those of the configuration. */
 export interface LoadQuery extends FileQuery {
@@ -171,7 +171,7 @@ export async function checkComplete(
       runs.push(...(await coverage(first, range)))
       continue
     }
-    const tracker = new MissingTracker(timeframe, { ...range, startMs: ceilToBar(timeframe, range.startMs) })
+    const tracker = new MissingTracker(slotsOf('calendar', timeframe, range))
     const bare = new Months(context.engine, months.files, {
       ...months.plan,
       columns: [],

@@ -6,6 +6,7 @@ import { monthRange } from '../files.ts'
 import { concatFrames, type Frame, rowAt, sliceFrame } from '../frame.ts'
 import { MissingTracker } from '../read/missing.ts'
 import { type Months, timeframeOf } from '../read/months.ts'
+import { slotsOf } from '../read/slots.ts'
 import {
   audited,
   handleNulls,
@@ -103,7 +104,8 @@ function onGrid(all: Frame, startMs: EpochMs, length: number, months: Months): F
   const endMs = floorToBar(timeframe, startMs, all.timeMs[0])
   const firstMs = shiftBars(timeframe, endMs, -length)
   const context = sliceFrame(all, rowAt(all, firstMs), rowAt(all, startMs))
-  const tracker = new MissingTracker(timeframe, { startMs: firstMs, endMs })
+  const grid = all.length > 0 ? { anchorMs: all.timeMs[0]! } : {}
+  const tracker = new MissingTracker(slotsOf('calendar', timeframe, { startMs: firstMs, endMs }, grid))
   for (const ms of context.timeMs) tracker.saw(ms)
   const runs = tracker.end()
   const missing = runs.reduce((sum, run) => sum + run.bars, 0)

@@ -1,39 +1,42 @@
-import type { EpochMs, TimeRange } from '../../model/time.ts'
-import { countOpens, nextOpen, type Timeframe } from '../../model/timeframe.ts'
+import type { EpochMs } from '../../model/time.ts'
 import { type MissingRun, UNKNOWN_CLASS } from '../coverage.ts'
+import type { Slots } from './slots.ts'
 
-/**
- * Runs of grid points without a row, as rows come by: nobody has said why they are missing.
- */
+/** Runs of slots without a row, as rows come by; nobody has said why they are missing. */
 export class MissingTracker {
-  readonly runs: MissingRun[] = []
-  readonly #timeframe: Timeframe
+  readonly #slots: Slots
+  readonly #runs: MissingRun[] = []
   #nextMs: EpochMs
-  readonly #endMs: EpochMs
 
-  /** `range` starts on the grid. */
-  constructor(timeframe: Timeframe, range: TimeRange) {
-    this.#timeframe = timeframe
-    this.#nextMs = range.startMs
-    this.#endMs = range.endMs
+  constructor(slots: Slots) {
+    this.#slots = slots
+    this.#nextMs = slots.firstMs
   }
 
-  /** A row on the grid, later than the ones before. */
+  /** A row, later than the ones before. Rows between two slots stand for neither. */
   saw(ms: EpochMs): void {
-    if (ms > this.#nextMs) this.#miss(ms)
-    this.#nextMs = nextOpen(this.#timeframe, ms)
+    this.#missUntil(ms)
+    if (ms === this.#nextMs) this.#nextMs = this.#slots.next(ms)
   }
 
-  /** Everything up to the end of the range that was not seen. */
+  /** Every run, now that nothing more comes. */
   end(): readonly MissingRun[] {
-    if (this.#nextMs < this.#endMs) this.#miss(this.#endMs)
-    this.#nextMs = this.#endMs
-    return this.runs
+    this.#missUntil(this.#slots.endMs)
+    return this.#runs
   }
 
-  #miss(endMs: EpochMs): void {
-    const range = { startMs: this.#nextMs, endMs }
-    const bars = countOpens(this.#timeframe, range, this.#nextMs)
-    if (bars > 0) this.runs.push({ class: UNKNOWN_CLASS, range, bars })
+  #missUntil(ms: EpochMs): void {
+    const startMs = this.#nextMs
+    let bars = 0
+    for (; this.#nextMs < ms; bars++) this.#nextMs = this.#slots.next(this.#nextMs)
+    if (bars === 0) return
+    const last = this.#runs.at(-1)
+    const endMs = Math.min(this.#nextMs, this.#slots.endMs)
+    if (last?.range.endMs === startMs) {
+      const range = { startMs: last.range.startMs, endMs }
+      this.#runs[this.#runs.length - 1] = { ...last, range, bars: last.bars + bars }
+    } else {
+      this.#runs.push({ class: UNKNOWN_CLASS, range: { startMs, endMs }, bars })
+    }
   }
 }

@@ -35,6 +35,11 @@ export class ParquetSink {
     this.#csv = path.endsWith('.csv')
   }
 
+  /** Whether it has any rows. */
+  get used(): boolean {
+    return this.rows + this.#held > 0
+  }
+
   /** Adds `length` rows. `columns` are in the order of the names; they may be used again after it resolves. */
   async append(columns: readonly Float64Array[], length: number, projection: string): Promise<void> {
     if (projection !== this.#projection) {

@@ -1,0 +1,247 @@
+import { createRequire } from 'node:module'
+import { resolve } from 'node:path'
+import { type OnEvent, silent } from '../model/events.ts'
+import type { RangeSet } from '../model/range-set.ts'
+import { parseSeries, type Series, seriesId } from '../model/series.ts'
+import { type EpochMs, type TimeRange, timeRange } from '../model/time.ts'
+import { type Coverage, type MissingRun, requireComplete } from './coverage.ts'
+import { DataQualityError } from './errors.ts'
+import { writeFuture } from './export/future.ts'
+import { GluontsWriter } from './export/gluonts.ts'
+import { checkUnchanged, digest, findInput, type SeriesInput, storedRows } from './export/inputs.ts'
+import { type Item, itemFrames, makeItem } from './export/item.ts'
+import { LongWriter } from './export/long.ts'
+import {
+  changesOf,
+  type Manifest,
+  makeManifest,
+  manifestText,
+  readManifest,
+  seriesEntry,
+} from './export/manifest.ts'
+import { canonical, type Definition, defineExport, type ExportSettings, sha256 } from './export/options.ts'
+import { publish } from './export/publish.ts'
+import { FillLog, TimeMap } from './export/sidecars.ts'
+import { WindowsWriter } from './export/windows.ts'
+import type { FormatWriter, WrittenFile } from './export/writer.ts'
+import { Engine } from './read/engine.ts'
+import { MissingTracker } from './read/missing.ts'
+
+/** What an export works with, beside what it is to make. */
+export interface ExportSurroundings {
+  /** The data root: the folder that holds `lake/`. */
+  readonly root: string
+  /** An empty folder, or one an export has made. */
+  readonly out: string
+  /** Says why bars are missing. Without it a missing bar is one that nobody can account for. */
+  readonly coverage?: Coverage<Series>
+  /** When a market is open; needed by the grid `compact` only. */
+  readonly sessions?: (series: Series, range: TimeRange) => RangeSet
+  /** What the caller knows the lake to be as of; noted in the manifest, no part of the id. */
+  readonly asOfMs?: EpochMs
+  readonly memoryLimit?: string
+  readonly onEvent?: OnEvent
+  readonly signal?: AbortSignal
+}
+
+export type ExportOptions = ExportSettings & ExportSurroundings
+
+/**
+ * Writes series of the lake as files that the trainers accept, with `dataset.json` beside them. Streams: memory does
+ * not grow with the data. The same definition and lake give the same bytes and one id. Until it resolves nothing
+ * stands under a final name but what stood there before.
+ *
+ * @throws ConfigError `loader.bad-export`, `loader.bad-grid`, `loader.out-not-empty`.
+ * @throws DataNotFoundError `loader.no-data`. @throws SchemaValidationError `loader.schema`.
+ * @throws DataQualityError `loader.incomplete`, `loader.irregular`, `loader.too-short`, `loader.unreadable-file`.
+ * @throws ParquetLoaderError `loader.disk-full`, `loader.not-writable`, `loader.input-changed`, `loader.state-locked`.
+ */
+export async function exportDataset(options: ExportOptions): Promise<Manifest> {
+  const { root, out, coverage, sessions, asOfMs, memoryLimit, onEvent, signal, ...settings } = options
+  const digestOfSessions = settings.grid === 'compact' ? sessionsDigest(settings, sessions) : undefined
+  return run(options, defineExport(settings, digestOfSessions))
+}
+
+/**
+ * Makes the data set of a `dataset.json` again, to the same bytes.
+ *
+ * @throws DataQualityError `loader.lock-changed` naming every input and output that is not what it was; nothing is
+ *   left of the new one. @throws ConfigError `loader.bad-lock`, and what `exportDataset` throws.
+ */
+export async function exportLocked(
+  options: ExportSurroundings & { readonly lock: string },
+): Promise<Manifest> {
+  const locked = readManifest(options.lock)
+  return run({ asOfMs: Date.parse(locked.as_of ?? ''), ...options }, locked.definition, (manifest) => {
+    const changes = [
+      ...changesOf('input', locked.inputs, manifest.inputs),
+      ...changesOf('output', locked.outputs, manifest.outputs),
+    ]
+    if (changes.length === 0) return
+    const versions =
+      locked.version === manifest.version
+        ? ''
+        : ` (made by version ${locked.version}, now ${manifest.version})`
+    throw new DataQualityError(
+      'loader.lock-changed',
+      `the data set cannot be made again${versions}: ${changes.join('; ')}`,
+      {
+        path: options.lock,
+        hint: 'The lake has changed since: export again without --locked for a new data set with an id of its own.',
+      },
+    )
+  })
+}
+
+async function run(
+  options: ExportSurroundings,
+  definition: Definition,
+  check: (manifest: Manifest) => void = () => {},
+): Promise<Manifest> {
+  const engine = new Engine({ memoryLimit: options.memoryLimit ?? '1GB' })
+  let manifest: Manifest | undefined
+  try {
+    await publish(resolve(options.out), async (folder) => {
+      manifest = await build(engine, options, definition, folder)
+      check(manifest)
+      return { files: manifest.outputs.map((file) => file.path), manifest: manifestText(manifest) }
+    })
+    return manifest!
+  } finally {
+    await engine.close()
+  }
+}
+
+async function build(
+  engine: Engine,
+  options: ExportSurroundings,
+  definition: Definition,
+  folder: string,
+): Promise<Manifest> {
+  const { root, onEvent = silent } = options
+  const range = timeRange(Date.parse(definition.from), Date.parse(definition.to))
+  const inputs: SeriesInput[] = []
+  for (const id of definition.series) inputs.push(await findInput(engine, root, parseSeries(id), range))
+  const gaps = new Map<string, readonly MissingRun[]>()
+  for (const input of inputs) {
+    const runs = await missingIn(engine, options, input, definition, range)
+    if (definition.require === 'complete') requireComplete(input.id, runs)
+    gaps.set(input.id, runs)
+  }
+  const items = inputs.map((input) =>
+    makeItem(input, definition, range, options.sessions?.(input.series, range)),
+  )
+  const written = await writeItems(engine, options, definition, items, folder)
+  await checkUnchanged(root, inputs)
+  const outputs = []
+  for (const { path, rows } of written.files) outputs.push({ ...(await digest(folder, path)), rows })
+  for (const warning of written.warnings)
+    onEvent({ event: 'loader_export_warning', level: 'warn', message: warning })
+  return makeManifest({
+    definition,
+    inputs: inputs.flatMap((input) => input.files),
+    outputs,
+    series: items.map((item) => seriesEntry(item, gaps.get(item.id)!, written.lastMs.get(item.id))),
+    warnings: written.warnings,
+    version: ownVersion(),
+    asOfMs: Number.isFinite(options.asOfMs) ? options.asOfMs : undefined,
+  })
+}
+
+/** Why bars of a series are missing, by the coverage; without one, that they are. */
+async function missingIn(
+  engine: Engine,
+  { root, coverage, sessions }: ExportSurroundings,
+  input: SeriesInput,
+  definition: Definition,
+  range: TimeRange,
+): Promise<readonly MissingRun[]> {
+  if (coverage) return coverage(input.series, range)
+  const { slots } = makeItem(
+    input,
+    { ...definition, leading: 'keep' },
+    range,
+    sessions?.(input.series, range),
+  )
+  const tracker = new MissingTracker(slots)
+  for await (const frame of storedRows(engine, root, input, [], range))
+    for (const ms of frame.timeMs) tracker.saw(ms)
+  return tracker.end()
+}
+
+interface Written {
+  readonly files: readonly WrittenFile[]
+  readonly warnings: readonly string[]
+  /** The last row's time, by item. */
+  readonly lastMs: ReadonlyMap<string, EpochMs>
+}
+
+async function writeItems(
+  engine: Engine,
+  { root, onEvent = silent, signal }: ExportSurroundings,
+  definition: Definition,
+  items: readonly Item[],
+  folder: string,
+): Promise<Written> {
+  const range = timeRange(Date.parse(definition.from), Date.parse(definition.to))
+  const lastMs = new Map<string, EpochMs>()
+  if (definition.format === 'future') {
+    return { files: [await writeFuture(engine, folder, definition, items)], warnings: [], lastMs }
+  }
+  const writer = writerOf(engine, folder, definition, items)
+  const fills = new FillLog(engine, folder, definition)
+  const map = new TimeMap(engine, folder)
+  const total = items.reduce((sum, item) => sum + item.slots.count, 0)
+  let done = 0
+  try {
+    for (const item of items) {
+      for await (const frame of itemFrames(engine, root, item, definition, range)) {
+        signal?.throwIfAborted()
+        await writer.write(item, frame)
+        await fills.write(item, frame)
+        await map.write(item, frame)
+        lastMs.set(item.id, frame.timeMs.at(-1)!)
+        done += frame.length
+        onEvent({ event: 'progress', phase: 'export', done, total, series: item.id })
+      }
+      await writer.endItem(item)
+      await fills.endItem(item)
+    }
+    const { files, warnings } = await writer.close()
+    return { files: [...files, ...(await fills.close()), ...(await map.close())], warnings, lastMs }
+  } finally {
+    await writer.abandon()
+  }
+}
+
+function writerOf(
+  engine: Engine,
+  folder: string,
+  definition: Definition,
+  items: readonly Item[],
+): FormatWriter {
+  switch (definition.format) {
+    case 'long':
+    case 'csv':
+      return new LongWriter(engine, folder, definition, items)
+    case 'gluonts':
+      return new GluontsWriter(folder, definition, items)
+    case 'windows':
+      return new WindowsWriter(engine, folder, definition)
+    case 'future':
+      throw new TypeError('future frames have no rows of the lake')
+    default:
+      return definition.format satisfies never
+  }
+}
+
+function sessionsDigest({ series, range }: ExportSettings, sessions: ExportSurroundings['sessions']): string {
+  const all = series.map((one) => [seriesId(one), sessions?.(one, range) ?? []] as const)
+  return sha256(canonical(all.toSorted(([a], [b]) => (a < b ? -1 : 1)))).slice(0, 32)
+}
+
+/** Of this package, for the manifest. */
+function ownVersion(): string {
+  const own = createRequire(import.meta.url)('../../package.json') as { version: string }
+  return own.version
+}

@@ -1,0 +1,123 @@
+import type { RangeSet } from '../../model/range-set.ts'
+import { type EpochMs, iso, type TimeRange } from '../../model/time.ts'
+import { anchorOf, fixedWidthMs, nextOpen, type Timeframe } from '../../model/timeframe.ts'
+import { ConfigError, DataQualityError } from '../errors.ts'
+import { fillFrames } from '../fill.ts'
+import type { Engine } from '../read/engine.ts'
+import { ROWS_PER_FRAME } from '../read/scan.ts'
+import { type Slots, slotsOf } from '../read/slots.ts'
+import { type DenseCounts, type DenseFrame, densify } from './dense.ts'
+import { type SeriesInput, storedRows } from './inputs.ts'
+import { type Definition, fillOptions } from './options.ts'
+
+/** Rows of an export: on a regular grid, `realMs` telling the open times where the grid's are not the real ones. */
+export interface ExportFrame extends DenseFrame {
+  readonly realMs?: Float64Array
+}
+
+/** One series of an export and its grid. */
+export interface Item {
+  readonly id: string
+  readonly input: SeriesInput
+  readonly timeframe: Timeframe
+  readonly slots: Slots
+  /** What did not fit, counted as the rows go by. */
+  readonly counts: DenseCounts
+  /** Filled values by column, counted as the rows go by. */
+  readonly filled: Record<string, number>
+}
+
+/** @throws ConfigError `loader.bad-grid`. */
+export function makeItem(
+  input: SeriesInput,
+  definition: Definition,
+  range: TimeRange,
+  sessions?: RangeSet,
+): Item {
+  const { timeframe } = input.series
+  const grid = { anchorMs: anchorOf(timeframe) ?? input.firstMs, ...(sessions && { sessions }) }
+  // Sessions count their bars from the opening bell, not from midnight.
+  const options = definition.grid === 'compact' ? { ...(sessions && { sessions }) } : grid
+  const startMs = definition.leading === 'trim' ? Math.max(range.startMs, input.firstMs) : range.startMs
+  const slots = slotsOf(definition.grid, timeframe, { startMs, endMs: range.endMs }, options)
+  return { id: input.id, input, timeframe, slots, counts: { offGrid: 0, missing: 0 }, filled: {} }
+}
+
+/**
+ * The rows of an item: every slot, unknown values filled by the definition's policy. Counts into the item.
+ *
+ * @throws DataQualityError `loader.irregular` with the policy `none` at the first slot without a bar.
+ */
+export async function* itemFrames(
+  engine: Engine,
+  root: string,
+  item: Item,
+  definition: Definition,
+  range: TimeRange,
+): AsyncGenerator<ExportFrame> {
+  const fill = fillOptions(definition)
+  // The close stands in for every price, so it is read even where it is not exported.
+  const columns = [...new Set([...definition.columns, ...(fill ? ['close'] : [])])]
+  const stored = storedRows(engine, root, item.input, columns, range)
+  const dense = densify(stored, columns, item.slots, ROWS_PER_FRAME, item.counts)
+  const whole = fill ? fillFrames(dense, fill) : dense
+  let row = 0
+  for await (const frame of whole) {
+    if (definition.fill.policy === 'none' && definition.format !== 'csv') refuseHoles(item, frame)
+    for (const name of definition.columns) {
+      const marks = frame.filled[name]
+      if (marks) item.filled[name] = (item.filled[name] ?? 0) + marks.reduce((sum, mark) => sum + mark, 0)
+    }
+    yield definition.grid === 'compact' ? renumber(frame, item, row) : frame
+    row += frame.length
+  }
+}
+
+function refuseHoles(item: Item, frame: DenseFrame): void {
+  const hole = frame.present.indexOf(0)
+  if (hole < 0) return
+  throw new DataQualityError(
+    'loader.irregular',
+    `${item.id} has no bar at ${iso(frame.timeMs[hole]!)}, so its rows are not regular`,
+    {
+      path: item.input.files[0]!.path,
+      hint: 'Use the fill policy nan, which keeps the row without values, or previous or linear, which mark what they make.',
+    },
+  )
+}
+
+/** Regular times for a market that closes: the first real one, then a bar's width at a time. */
+function renumber(frame: DenseFrame, item: Item, row: number): ExportFrame {
+  const width = widthOf(item.timeframe)
+  const timeMs = Float64Array.from(frame.timeMs, (_, i) => item.slots.firstMs + (row + i) * width)
+  return { ...frame, timeMs, realMs: frame.timeMs }
+}
+
+function widthOf(timeframe: Timeframe): number {
+  const width = fixedWidthMs(timeframe)
+  if (width !== undefined) return width
+  throw new ConfigError('loader.bad-grid', 'the grid compact needs bars of a fixed width', {
+    value: timeframe,
+    hint: 'Use the grid calendar for months.',
+  })
+}
+
+/** The times of the rows after the last one of an export, as a model counts them on. */
+export function futureTimes(item: Item, mode: Definition['grid'], count: number): Float64Array {
+  const out = new Float64Array(count)
+  const { slots, timeframe } = item
+  const width = mode === 'compact' ? widthOf(timeframe) : 0
+  let ms: EpochMs = mode === 'compact' ? slots.firstMs + slots.count * width : firstAfter(slots)
+  for (let i = 0; i < count; i++) {
+    out[i] = ms
+    ms = mode === 'business-days' ? slots.next(ms) : mode === 'compact' ? ms + width : nextOpen(timeframe, ms)
+  }
+  return out
+}
+
+/** The first slot at or after the end of the range. */
+function firstAfter({ firstMs, endMs, next }: Slots): EpochMs {
+  let ms = firstMs
+  while (ms < endMs) ms = next(ms)
+  return ms
+}
