@@ -8,8 +8,12 @@ export interface ArchiveFolder {
   /** The endpoint's folder: `klines`. */
   readonly directory: string
   readonly symbol: string
+  /** `1m`; `by-id` for endpoints that have no timeframe and page by id. */
   readonly timeframe: string
 }
+
+/** What names an answer: a slice, or a page by id. The id is the hash of the key. */
+export type AnswerName = Pick<Slice, 'key' | 'id'>
 
 /** What is known of an answer beside its bytes. */
 export interface AnswerMeta {
@@ -60,7 +64,7 @@ export interface Archive {
    */
   put(
     folder: ArchiveFolder,
-    slice: Slice,
+    slice: AnswerName,
     response: RawResponse,
     venueTimeMs: EpochMs,
   ): Promise<Omit<ArchivedResponse, 'body'>>

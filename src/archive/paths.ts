@@ -5,7 +5,7 @@ import type { ArchiveFolder } from './archive.ts'
 export type Compression = 'none' | 'zstd'
 
 const word = /^[a-z0-9][a-z0-9-]*$/
-const timeframeWord = /^[1-9]\d{0,3}[smhdwM]$/
+const timeframeWord = /^(?:[1-9]\d{0,3}[smhdwM]|by-id)$/
 const sliceIdWord = /^[0-9a-f]{32}$/
 
 /** Room for `.json.zst` and version numbers in the 255 bytes a file system gives a name. */

@@ -1,8 +1,9 @@
 import { weightOf } from '../chunking/definitions.ts'
 import { finalEnd } from '../coverage/expected.ts'
+import { computeExpectedSlices } from '../coverage/slices.ts'
 import type { SliceRecord } from '../ledger/ledger.ts'
 import { intersect, type RangeSet, subtract, toRangeSet, union } from '../model/range-set.ts'
-import { type Slice, slice, sliceRanges } from '../model/slice.ts'
+import { type Slice, sliceRanges } from '../model/slice.ts'
 import type { EpochMs, TimeRange } from '../model/time.ts'
 import { gridOf, type House, type SeriesJob } from './house.ts'
 
@@ -69,13 +70,13 @@ const mayBeClosed = (job: SeriesJob, record: SliceRecord, venueNowMs: EpochMs | 
   venueNowMs !== undefined && venueNowMs >= record.range.endMs + job.source.spec.settleMs
 
 /** The whole slices that together cover `missing`, ascending, each once. */
-function* slicesOf(job: SeriesJob, missing: RangeSet): Generator<Slice> {
+function* slicesOf({ series, ref, slices }: SeriesJob, missing: RangeSet): Generator<Slice> {
   let doneMs = 0
-  for (const part of missing) {
-    for (const range of sliceRanges(job.slices, part)) {
-      if (range.startMs < doneMs) continue
-      doneMs = range.endMs
-      yield slice(job.series, job.source.spec.id, range, job.slices.limit)
+  for (const range of missing) {
+    for (const one of computeExpectedSlices({ ...slices, series, range, endpoint: ref.endpoint })) {
+      if (one.range.startMs < doneMs) continue
+      doneMs = one.range.endMs
+      yield one
     }
   }
 }

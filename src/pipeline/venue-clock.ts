@@ -11,12 +11,15 @@ export interface VenueClock {
   readonly from: 'venue' | 'date-header' | 'local'
 }
 
+/** What asking takes. */
+type Asking = Pick<House, 'fetcher' | 'clock' | 'onEvent'>
+
 /** Asks every bucket of a venue for its clock and its limits, once a run, and only when somebody needs them. */
 export class Venues {
-  readonly #house: House
+  readonly #house: Asking
   readonly #clocks = new Map<string, Promise<VenueClock>>()
 
-  constructor(house: House) {
+  constructor(house: Asking) {
     this.#house = house
   }
 
@@ -32,7 +35,7 @@ export class Venues {
   }
 }
 
-async function readVenue(house: House, job: SeriesJob, signal?: AbortSignal): Promise<VenueClock> {
+async function readVenue(house: Asking, job: SeriesJob, signal?: AbortSignal): Promise<VenueClock> {
   const { source, series } = job
   house.fetcher.setLimits(source.spec.limits)
   const { venueInfo } = source
@@ -68,7 +71,7 @@ async function readVenue(house: House, job: SeriesJob, signal?: AbortSignal): Pr
 }
 
 function carriedOn(
-  house: House,
+  house: Asking,
   venueMs: EpochMs,
   response: RawResponse,
   from: VenueClock['from'],
@@ -86,7 +89,7 @@ function carriedOn(
   return { nowMs: () => venueMs + Math.floor(house.clock.monotonicMs() - readAt), skewMs, from }
 }
 
-function localClock(house: House): VenueClock {
+function localClock(house: Asking): VenueClock {
   const startMs = house.clock.nowMs()
   const readAt = house.clock.monotonicMs()
   house.onEvent({ event: 'venue_clock', level: 'warn', skew_ms: 0, from: 'local' })

@@ -9,9 +9,15 @@ import {
   writeTemporary,
 } from '../../model/filesystem.ts'
 import type { RawResponse } from '../../model/http.ts'
-import type { Slice } from '../../model/slice.ts'
 import type { EpochMs } from '../../model/time.ts'
-import type { AnswerMeta, Archive, ArchivedFile, ArchivedResponse, ArchiveFolder } from '../archive.ts'
+import type {
+  AnswerMeta,
+  AnswerName,
+  Archive,
+  ArchivedFile,
+  ArchivedResponse,
+  ArchiveFolder,
+} from '../archive.ts'
 import { answerName, type Compression, folderPath, parseAnswerName } from '../paths.ts'
 import { corrupt, readFault, writeFault } from './faults.ts'
 import { type Answer, Damage, decodeAnswer, encodeAnswer, sha256 } from './shape.ts'
@@ -73,7 +79,7 @@ class FsArchive implements Archive {
 
   async put(
     folder: ArchiveFolder,
-    slice: Slice,
+    slice: AnswerName,
     response: RawResponse,
     venueTimeMs: EpochMs,
   ): Promise<Omit<ArchivedResponse, 'body'>> {

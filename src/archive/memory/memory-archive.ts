@@ -1,8 +1,7 @@
 import { hash } from 'node:crypto'
 import type { RawResponse } from '../../model/http.ts'
-import type { Slice } from '../../model/slice.ts'
 import type { EpochMs } from '../../model/time.ts'
-import type { Archive, ArchivedFile, ArchivedResponse, ArchiveFolder } from '../archive.ts'
+import type { AnswerName, Archive, ArchivedFile, ArchivedResponse, ArchiveFolder } from '../archive.ts'
 import { answerName, folderPath } from '../paths.ts'
 
 interface Kept {
@@ -22,7 +21,7 @@ class MemoryArchive implements Archive {
 
   async put(
     folder: ArchiveFolder,
-    slice: Slice,
+    slice: AnswerName,
     response: RawResponse,
     venueTimeMs: EpochMs,
   ): Promise<Omit<ArchivedResponse, 'body'>> {

@@ -1,0 +1,76 @@
+import type { Cell, QueryColumn } from '../store/query.ts'
+import { queryLake } from '../store/query.ts'
+import type { Gap, PlanReport, SeriesStatus, SyncReport, VerifyReport } from './api.ts'
+import * as commands from './commands.ts'
+import {
+  contextOf,
+  type LibraryOptions,
+  type SelectionOptions,
+  selectionNamed,
+  selectionOf,
+} from './library-options.ts'
+
+/** Makes the series complete, once: fetches what is missing, keeps the answers, writes the bars to the stores. */
+export async function sync(options: SelectionOptions): Promise<SyncReport> {
+  const context = contextOf(options)
+  return commands.sync(context, await selectionNamed(context, options))
+}
+
+/** What `sync` would do. Writes nothing. */
+export async function plan(options: SelectionOptions): Promise<PlanReport> {
+  const context = contextOf(options)
+  return commands.plan(context, await selectionNamed(context, options))
+}
+
+/** What is known of the series named, or of all there are. Asks nobody, writes nothing. */
+export async function status(options: SelectionOptions = {}): Promise<readonly SeriesStatus[]> {
+  const context = contextOf(options)
+  return commands.status(context, await namedOnly(context, options))
+}
+
+/** Every run of missing bars, with its class and evidence. Asks nobody, writes nothing. */
+export async function gaps(options: SelectionOptions = {}): Promise<readonly Gap[]> {
+  const context = contextOf(options)
+  return commands.gaps(context, await namedOnly(context, options))
+}
+
+/** Proof from stored bytes: hashes, order, OHLC rules, lake against archive, coverage. Asks nobody, writes nothing. */
+export async function verify(options: SelectionOptions = {}): Promise<VerifyReport> {
+  const context = contextOf(options)
+  return commands.verify(context, await namedOnly(context, options))
+}
+
+/** Reading functions speak of all series there are, unless some are named. */
+const namedOnly = (context: commands.AppContext, options: SelectionOptions) =>
+  selectionOf({ ...context, config: { ...context.config, series: [] } }, options)
+
+export interface QueryOptions extends LibraryOptions {
+  /** One SELECT over the view `bars`. */
+  readonly sql: string
+}
+
+export interface QueryAnswer {
+  readonly columns: readonly QueryColumn[]
+  /** By column name; of two columns with one name the later is kept. */
+  readonly rows: readonly { readonly [column: string]: Cell }[]
+}
+
+/** Read-only SQL over the lake, the whole answer in memory. Throws as `queryLake` does. */
+export async function query(options: QueryOptions): Promise<QueryAnswer> {
+  const { config, signal } = contextOf(options)
+  let columns: readonly QueryColumn[] = []
+  const rows: { [column: string]: Cell }[] = []
+  await queryLake({
+    root: config.root,
+    sql: options.sql,
+    signal,
+    onColumns: (found) => {
+      columns = found
+    },
+    onRows: (found) => {
+      for (const cells of found)
+        rows.push(Object.fromEntries(columns.map(({ name }, i) => [name, cells[i]!])))
+    },
+  })
+  return { columns, rows }
+}
