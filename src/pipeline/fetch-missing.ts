@@ -1,13 +1,14 @@
 import { runChunks } from '../chunking/run-chunks.ts'
 import type { SliceRecord } from '../ledger/ledger.ts'
 import { EverybarError, isEverybarError, messageOf } from '../model/errors.ts'
-import type { FindingKind } from '../model/finding.ts'
+import type { Finding, FindingKind } from '../model/finding.ts'
 import type { Slice } from '../model/slice.ts'
-import type { EpochMs } from '../model/time.ts'
+import { type EpochMs, iso } from '../model/time.ts'
 import type { House, SeriesJob } from './house.ts'
 import { dueEnd, type SeriesTodo } from './plan-series.ts'
 import { type Acquired, acquire } from './run-slice.ts'
 import { type Settled, Settler } from './settle.ts'
+import { SilenceJudge } from './silence.ts'
 import type { VenueClock } from './venue-clock.ts'
 
 export interface FetchContext {
@@ -38,6 +39,9 @@ const FAILURES_MAX = 4
 /** Answered chunks that may wait for a slow one before them, for each request under way. */
 const AHEAD = 4
 
+/** What history is full of, and `gaps` tells: worth a line in the log, not a word to a person. */
+const usual: ReadonlySet<FindingKind> = new Set(['missing', 'short-bar', 'not-closed', 'revised'])
+
 /** Asks for every slice that is missing, several at once, and settles the answers in order while more are on their way. */
 export async function fetchMissing(
   house: House,
@@ -48,7 +52,8 @@ export async function fetchMissing(
   const settler = new Settler(house, job)
   const tally = new Tally(house, job, todo)
   const slices = untilStopped(todo.slices(), () => context.stop.aborted || tally.gaveUp)
-  const run = runChunks(slices, (slice) => ask(house, job, slice, context), {
+  const silence = new SilenceJudge(house, job)
+  const run = runChunks(slices, (slice) => ask(house, job, slice, { ...context, silence }), {
     concurrency: house.concurrency,
     ahead: house.concurrency * AHEAD,
     onError: 'continue',
@@ -68,15 +73,20 @@ export async function fetchMissing(
   return { ...tally.sums(), ...(await settler.finish()) }
 }
 
-async function ask(house: House, job: SeriesJob, slice: Slice, context: FetchContext): Promise<Acquired> {
-  const { clock, anchorMs, hardStop: signal } = context
+async function ask(
+  house: House,
+  job: SeriesJob,
+  slice: Slice,
+  context: FetchContext & { readonly silence: SilenceJudge },
+): Promise<Acquired> {
+  const { clock, anchorMs, silence, hardStop: signal } = context
   const before = await house.ledger.get(job.ref, slice.id)
   const venueTimeMs = clock.nowMs()
   const dueMs = dueEnd(job, { range: slice.range, firstMs: anchorMs, venueNowMs: venueTimeMs })
   const window = { startMs: slice.range.startMs, endMs: Math.max(dueMs, slice.range.startMs + 1) }
   const answeredBefore = before?.sha256 != null
   const anchor = anchorMs === undefined ? {} : { anchorMs }
-  return acquire(house, job, slice, { window, venueTimeMs, answeredBefore, signal, ...anchor })
+  return acquire(house, job, slice, { window, venueTimeMs, answeredBefore, silence, signal, ...anchor })
 }
 
 function* untilStopped<T>(items: Iterable<T>, stopped: () => boolean): Generator<T> {
@@ -118,8 +128,14 @@ class Tally {
       this.#findings[kind] = (this.#findings[kind] ?? 0) + count
     if (record.findings.length > 0) {
       const { key, status, findings } = record
-      const fields = { series: this.#job.id, slice: key, status, findings: findings.slice(0, 10) }
-      this.#house.onEvent({ event: 'slice_findings', level: 'warn', ...fields })
+      const level = findings.every(({ kind }) => usual.has(kind)) ? 'info' : 'warn'
+      const fields = {
+        series: this.#job.id,
+        slice: key,
+        status,
+        findings: findings.slice(0, 10).map(describe),
+      }
+      this.#house.onEvent({ event: 'slice_findings', level, ...fields })
     }
     this.#progress()
   }
@@ -159,6 +175,12 @@ class Tally {
       weightCapacity: bucket?.capacity ?? 0,
     })
   }
+}
+
+function describe({ kind, openTimeMs, count, detail }: Finding): string {
+  const bars = count === undefined ? '' : ` of ${count}`
+  const where = openTimeMs === undefined ? '' : ` from ${iso(openTimeMs)}`
+  return `${kind}${bars}${where}: ${detail}`
 }
 
 const failedRecord = (slice: Slice, { code, message }: EverybarError, nowMs: EpochMs): SliceRecord => ({

@@ -1,17 +1,18 @@
-import type { ArchivedResponse } from '../archive/archive.ts'
+import type { AnswerMeta, ArchivedResponse } from '../archive/archive.ts'
 import { finalEnd, missingRuns } from '../coverage/expected.ts'
 import type { SliceRecord, SliceStatus } from '../ledger/ledger.ts'
 import { type BarBatch, concatBatches } from '../model/bar.ts'
 import { isEverybarError } from '../model/errors.ts'
 import type { Finding } from '../model/finding.ts'
-import type { RawResponse } from '../model/http.ts'
+import type { HttpRequest, RawResponse } from '../model/http.ts'
 import { intersect, type RangeSet, subtract, toRangeSet } from '../model/range-set.ts'
 import type { Slice } from '../model/slice.ts'
-import type { EpochMs, TimeRange } from '../model/time.ts'
+import { type EpochMs, overlap, type TimeRange } from '../model/time.ts'
 import { anchorOf, countOpens } from '../model/timeframe.ts'
 import { type Validated, validate } from '../validate/validate.ts'
 import { gridOf, type House, type SeriesJob } from './house.ts'
 import { Settler } from './settle.ts'
+import { SilenceJudge } from './silence.ts'
 
 /** A slice that was answered: what the ledger will say of it, and its usable final bars. */
 export interface Acquired {
@@ -28,6 +29,8 @@ export interface AcquireOptions {
   readonly anchorMs?: EpochMs
   /** Whether the slice was answered before: its older answers then count too. */
   readonly answeredBefore?: boolean
+  /** Shared by the slices of a run, so that a long silence is asked about once. */
+  readonly silence?: SilenceJudge
   readonly signal?: AbortSignal
 }
 
@@ -56,11 +59,60 @@ export async function acquire(
 ): Promise<Acquired> {
   const { source, series } = job
   const request = source.request({ series, range: options.window, limit: slice.limit })
-  const answer = await askUntilReadable(house, job, request, options)
-  const kept = await house.archive.put(job.folder, slice, answer.response, options.venueTimeMs)
-  const archived = { ...kept, body: answer.response.body }
-  if (!options.answeredBefore) return settleable(job, slice, [archived], options.anchorMs)
-  return settleable(job, slice, [...(await olderAnswers(house, job, slice.id)), archived], options.anchorMs)
+  const { response, read } = await askUntilProven(house, job, slice, request, options)
+  const { meta, sha256 } = await house.archive.put(job.folder, slice, response, options.venueTimeMs)
+  const older = options.answeredBefore ? await olderAnswers(house, job, slice.id) : []
+  const earlier = older.map((answer) => readable(job, slice, answer, options.anchorMs))
+  return acquired(job, slice, { meta, sha256, read }, earlier, options.anchorMs)
+}
+
+/** Answers that end before the window does are asked for so often before the venue is told that it contradicts itself. */
+const TRIES = 2
+
+/**
+ * An answer without the last bars of its window says nothing of them by itself. The venue has to show that it has none
+ * there: by a bar that opens later, or by its last. What it cannot show is never archived.
+ */
+async function askUntilProven(
+  house: House,
+  job: SeriesJob,
+  slice: Slice,
+  request: HttpRequest,
+  options: AcquireOptions,
+): Promise<{ response: RawResponse; read: Read | Unread }> {
+  const { anchorMs, venueTimeMs, signal } = options
+  const silence = options.silence ?? new SilenceJudge(house, job)
+  for (let tries = 1; ; tries++) {
+    const { response } = await askUntilReadable(house, job, request, options)
+    const { url, status: httpStatus, body } = response
+    const read = readable(job, slice, { meta: { url, httpStatus, venueTimeMs }, body }, anchorMs)
+    const silent = read.ok ? silentEnd(job, slice, read, options) : undefined
+    if (!silent) return { response, read }
+    try {
+      await silence.confirm(silent, signal)
+      return { response, read }
+    } catch (error) {
+      if (tries >= TRIES || !isEverybarError(error, 'sync.contradiction')) throw error
+    }
+  }
+}
+
+/** The last expected bars of the window, where the answer says nothing of them at all, good or bad. */
+function silentEnd(
+  job: SeriesJob,
+  { range }: Slice,
+  { validated }: Read,
+  { window, venueTimeMs, anchorMs }: AcquireOptions,
+): TimeRange | undefined {
+  const { accepted, quarantined, untrusted } = validated
+  if (untrusted) return undefined
+  const asked = { range: overlap(range, window) ?? range }
+  const last = subtract(holesOf(job, asked, venueTimeMs, accepted, anchorMs), quarantined).at(-1)
+  const spokenOfMs = Math.max(
+    accepted.openTimeMs[accepted.length - 1] ?? 0,
+    (quarantined.at(-1)?.endMs ?? 1) - 1,
+  )
+  return last && last.startMs > spokenOfMs ? last : undefined
 }
 
 /** The answers a newer one has superseded, oldest first. One that is damaged is passed over: verify names it. */
@@ -128,9 +180,24 @@ export function settleable(
   answers: readonly ArchivedResponse[],
   anchorMs: EpochMs | undefined,
 ): Acquired {
-  const last = answers.at(-1)!
   const older = answers.slice(0, -1).map((answer) => readable(job, slice, answer, anchorMs))
-  const read = readable(job, slice, last, anchorMs)
+  const { meta, sha256, ...last } = answers.at(-1)!
+  const read = readable(job, slice, { meta, ...last }, anchorMs)
+  return acquired(job, slice, { meta, sha256, read }, older, anchorMs)
+}
+
+interface Answered extends Pick<ArchivedResponse, 'meta' | 'sha256'> {
+  readonly read: Read | Unread
+}
+
+function acquired(
+  job: SeriesJob,
+  slice: Slice,
+  last: Answered,
+  older: readonly (Read | Unread)[],
+  anchorMs: EpochMs | undefined,
+): Acquired {
+  const { read } = last
   const bars = concatBatches([...older, read].flatMap((r) => (r.ok ? [r.validated.accepted] : [])))
   if (read.ok) return { slice, bars, record: recordOf(job, slice, last, read, bars, anchorMs) }
   const findings: Finding[] = [{ kind: 'unreadable', detail: read.reason }]
@@ -144,13 +211,17 @@ export function settleable(
   return { slice, bars, record: { ...record, ...edgesOf(bars) } }
 }
 
+interface Readable {
+  readonly meta: Pick<AnswerMeta, 'url' | 'httpStatus' | 'venueTimeMs'>
+  readonly body: Uint8Array
+}
 type Read = { readonly ok: true; readonly validated: Validated; readonly items: number }
 type Unread = { readonly ok: false; readonly reason: string }
 
 function readable(
   { source, series }: SeriesJob,
   slice: Slice,
-  { meta, body }: ArchivedResponse,
+  { meta, body }: Readable,
   anchorMs: EpochMs | undefined,
 ): Read | Unread {
   try {
@@ -174,7 +245,7 @@ function readable(
 function recordOf(
   job: SeriesJob,
   slice: Slice,
-  archived: ArchivedResponse,
+  archived: Pick<ArchivedResponse, 'meta' | 'sha256'>,
   { validated, items }: Read,
   bars: BarBatch,
   anchorMs: EpochMs | undefined,
@@ -212,7 +283,7 @@ function statusOf(unusable: RangeSet, closed: boolean, bars: number): SliceStatu
 /** Expected slots of the slice, from the venue's first bar to the last that was final, that no bar fills. */
 function holesOf(
   job: SeriesJob,
-  { range }: Slice,
+  { range }: Pick<Slice, 'range'>,
   venueTimeMs: EpochMs,
   { openTimeMs }: BarBatch,
   anchorMs: EpochMs | undefined,
@@ -233,7 +304,7 @@ function named(job: SeriesJob, kind: 'missing' | 'unreadable', runs: RangeSet): 
   })
 }
 
-const answered = (slice: Slice, { meta, sha256 }: ArchivedResponse) => ({
+const answered = (slice: Slice, { meta, sha256 }: Pick<ArchivedResponse, 'meta' | 'sha256'>) => ({
   sliceId: slice.id,
   key: slice.key,
   range: slice.range,

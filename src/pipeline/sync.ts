@@ -10,7 +10,7 @@ import { type House, jobOf, type SeriesJob } from './house.ts'
 import { dueEnd, planSeries } from './plan-series.ts'
 import { type ResolvedRange, resolveRange, type Wish } from './range.ts'
 import { type Replayed, replay } from './replay.ts'
-import { judgeTail } from './tail.ts'
+import { forgetPassedEnd } from './silence.ts'
 import type { VenueClock, Venues } from './venue-clock.ts'
 
 /** What became of one series. */
@@ -61,11 +61,10 @@ export async function syncSeries(
     await house.ledger.want(job.ref, range)
     const replayed = await replayStores(house, job, range, signals)
     const { fetched, planned, clock } = await fetchSeries(house, venues, job, resolved, signals)
-    const contradiction = fetched && fetched.fetched > 0 ? await judgeTail(house, job, range) : undefined
+    if (fetched && fetched.fetched > 0) await forgetPassedEnd(house, job, range)
     await noteAdopted(house, job)
     const gaps = await gapsNow(house, job, range, clock)
     const errors = [...replayed.errors, ...(fetched?.errors ?? []), ...(fetched?.failures ?? [])]
-    if (contradiction) errors.push(contradiction)
     return outcomeOf(wish.series, range, { replayed, fetched, planned, gaps, errors })
   } catch (error) {
     const failure = asError(error)

@@ -108,6 +108,12 @@ export interface Source {
     readonly decode: (body: Uint8Array, series: Series) => EpochMs | undefined
   }
 
+  /** How to find the next bar the venue has, closed or not, that opens at or after a time; absent where it cannot be asked. */
+  readonly nextBar?: {
+    readonly request: (series: Series, fromMs: EpochMs) => HttpRequest
+    readonly decode: (body: Uint8Array, series: Series) => EpochMs | undefined
+  }
+
   /** Every symbol a market lists, traded now or not; absent where it cannot be asked. */
   readonly instruments?: {
     readonly request: (market: string) => HttpRequest

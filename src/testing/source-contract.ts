@@ -325,11 +325,11 @@ function decodeContract(subject: SourceSubject): void {
 function extrasContract(subject: SourceSubject): void {
   const { source, series, rowOf, bodyOf } = subject
   const { venueInfo, instruments } = source
-  for (const name of ['firstBar', 'lastBar'] as const) {
+  for (const name of ['firstBar', 'lastBar', 'nextBar'] as const) {
     const probe = source[name]
     if (!probe) continue
     test(`${name}: the open time of one bar, undefined where there is none`, () => {
-      const request = probe.request(series)
+      const request = probe.request(series, subject.openTimeMs)
       expect([request.bucket, request.weight >= 1]).toEqual([source.spec.bucket, true])
       const [bar] = makeBars(subject, 1)
       const body = bytes(bodyOf([rowOf(bar!)]))

@@ -41,6 +41,10 @@ export function klineSource({ spec, baseUrl, path, maxPoints, info }: KlineEndpo
     firstBar: { request: (series) => klines(series, 1, { startTime: 0 }), decode: readOneOpenTime },
     // Without times the venue gives its most recent rows.
     lastBar: { request: (series) => klines(series, 1, {}), decode: readOneOpenTime },
+    nextBar: {
+      request: (series, fromMs) => klines(series, 1, { startTime: fromMs }),
+      decode: readOneOpenTime,
+    },
     instruments: {
       request: () => getRequest({ baseUrl, path: info.path, bucket, weight: info.weight }, {}),
       decode: readSymbols,
