@@ -138,7 +138,7 @@ export interface VerifyReport {
 
 /** Progress a person may watch; sent as events named `progress`. */
 export interface Progress {
-  readonly phase: 'fetch' | 'settle' | 'verify'
+  readonly phase: 'fetch' | 'settle' | 'verify' | 'export'
   readonly done: number
   readonly total: number
   readonly bars: number

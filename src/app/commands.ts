@@ -126,5 +126,6 @@ function withoutWriting(house: OpenHouse): OpenHouse {
 
 export { doctor } from './doctor.ts'
 export { expandSelectors } from './expand.ts'
+export { type ExportRequest, exportAgain, exportData } from './export.ts'
 export { query } from './query.ts'
 export { type SimulateOptions, simulate } from './simulate.ts'

@@ -47,7 +47,7 @@ export async function offlineRange(
 }
 
 /** What is missing by now: bars that have not closed by this machine's clock are not due. */
-function offlineGaps(house: OpenHouse, job: SeriesJob, range: TimeRange): Promise<GapRun[]> {
+export function offlineGaps(house: OpenHouse, job: SeriesJob, range: TimeRange): Promise<GapRun[]> {
   return gapsOf(house, job, range, dueEnd(job, { range, venueNowMs: house.clock.nowMs() }))
 }
 

@@ -41,6 +41,11 @@ export const catalog: readonly CatalogEntry[] = [
     load: () => import('./commands/verify.ts'),
   },
   { name: 'query', summary: 'run SQL over the lake (view: bars)', load: () => import('./commands/query.ts') },
+  {
+    name: 'export',
+    summary: 'write training data: long and GluonTS frames, windows, CSV',
+    load: () => import('./commands/export.ts'),
+  },
   { name: 'runs', summary: 'list past runs and show one', load: () => import('./commands/runs.ts') },
   {
     name: 'config',

@@ -25,6 +25,9 @@ const byCode: readonly (readonly [pattern: RegExp, exitCode: number])[] = [
   [/^[a-z]+\.(unknown|unsupported|bad-option|bad-faults|not-served)(-[a-z-]+)?$/, exitCodes.usage],
   [/^root\.not-a-folder$/, exitCodes.usage],
   [/^query\.(bad-sql|not-a-select|not-allowed)$/, exitCodes.usage],
+  [/^loader\.(bad-[a-z-]+|config|out-not-empty|ambiguous|irregular|too-short)$/, exitCodes.usage],
+  [/^loader\.(incomplete|incomplete-context)$/, exitCodes.incomplete],
+  [/^loader\.unreadable-file$/, exitCodes.corrupt],
   [/\.corrupt(-[a-z-]+)?$/, exitCodes.corrupt],
 ]
 

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
 import { type OnEvent, silent } from '../model/events.ts'
-import type { RangeSet } from '../model/range-set.ts'
+import { holds, type RangeSet, subtract, toRangeSet } from '../model/range-set.ts'
 import { parseSeries, type Series, seriesId } from '../model/series.ts'
 import { type EpochMs, type TimeRange, timeRange } from '../model/time.ts'
 import { type Coverage, type MissingRun, requireComplete } from './coverage.ts'
@@ -26,6 +26,7 @@ import { WindowsWriter } from './export/windows.ts'
 import type { FormatWriter, WrittenFile } from './export/writer.ts'
 import { Engine } from './read/engine.ts'
 import { MissingTracker } from './read/missing.ts'
+import type { Slots } from './read/slots.ts'
 
 /** What an export works with, beside what it is to make. */
 export interface ExportSurroundings {
@@ -72,7 +73,7 @@ export async function exportLocked(
   options: ExportSurroundings & { readonly lock: string },
 ): Promise<Manifest> {
   const locked = readManifest(options.lock)
-  return run({ asOfMs: Date.parse(locked.as_of ?? ''), ...options }, locked.definition, (manifest) => {
+  return run({ ...options, asOfMs: Date.parse(locked.as_of ?? '') }, locked.definition, (manifest) => {
     const changes = [
       ...changesOf('input', locked.inputs, manifest.inputs),
       ...changesOf('output', locked.outputs, manifest.outputs),
@@ -148,7 +149,7 @@ async function build(
   })
 }
 
-/** Why bars of a series are missing, by the coverage; without one, that they are. */
+/** Why bars of a series are missing, by the coverage; of those it does not speak of, that they are. */
 async function missingIn(
   engine: Engine,
   { root, coverage, sessions }: ExportSurroundings,
@@ -156,7 +157,6 @@ async function missingIn(
   definition: Definition,
   range: TimeRange,
 ): Promise<readonly MissingRun[]> {
-  if (coverage) return coverage(input.series, range)
   const { slots } = makeItem(
     input,
     { ...definition, leading: 'keep' },
@@ -166,7 +166,24 @@ async function missingIn(
   const tracker = new MissingTracker(slots)
   for await (const frame of storedRows(engine, root, input, [], range))
     for (const ms of frame.timeMs) tracker.saw(ms)
-  return tracker.end()
+  const lacking = tracker.end()
+  return coverage ? accounted(lacking, await coverage(input.series, range), slots) : lacking
+}
+
+/** What the coverage says, and what the lake lacks without the coverage saying anything. */
+function accounted(
+  lacking: readonly MissingRun[],
+  known: readonly MissingRun[],
+  slots: Slots,
+): readonly MissingRun[] {
+  const open = subtract(
+    toRangeSet(lacking.map((run) => run.range)),
+    toRangeSet(known.map((run) => run.range)),
+  )
+  if (open.length === 0) return known
+  const tracker = new MissingTracker(slots)
+  for (let ms = slots.firstMs; ms < slots.endMs; ms = slots.next(ms)) if (!holds(open, ms)) tracker.saw(ms)
+  return [...known, ...tracker.end()].sort((a, b) => a.range.startMs - b.range.startMs)
 }
 
 interface Written {
