@@ -5,11 +5,11 @@ import { byMonth, checkBatch, checkWithin } from '../bars.ts'
 import { withoutMisfits } from '../common/misfits.ts'
 import type { CommitResult, SetAsideBar, Store, StoredExtent, StoreTraits } from '../store.ts'
 import { Api, typed } from './api.ts'
-import { keyOf, wholeColumns } from './columns.ts'
+import { keyOf, type SeriesKey, wholeColumns } from './columns.ts'
 import { Dml } from './dml.ts'
 import { duckdbParquetWriter, type ParquetWriter } from './duckdb-parquet.ts'
 import { ensureTable, planTable, type SchemaPlan } from './ensure.ts'
-import { isMissing } from './failures.ts'
+import { isMissing, storeFailure } from './failures.ts'
 import { type Loader, loadAndMerge, type Merged, partsByDays } from './history.ts'
 import { LiveTable } from './live.ts'
 import { type BigQuerySettings, type BigQueryStoreOptions, settingsOf } from './options.ts'
@@ -113,10 +113,23 @@ class OpenBigQueryStore implements BigQueryStore {
     const key = keyOf(series)
     const extent = await this.#extent(series, range, signal)
     if (!extent) return
-    const since = await this.#live.since(signal)
+    const since = await typed(this.name, signal, () => this.#live.since(signal))
+    try {
+      yield* this.#runs(key, { startMs: extent.firstMs, endMs: extent.lastMs + 1 }, since, signal)
+    } catch (error) {
+      throw signal?.aborted ? signal.reason : storeFailure(error, this.name)
+    }
+  }
+
+  /** A year at a time, because BigQuery sorts an answer on one machine; the last bar of a page may come again. */
+  async *#runs(
+    key: SeriesKey,
+    range: TimeRange,
+    since: number | undefined,
+    signal?: AbortSignal,
+  ): AsyncGenerator<BarBatch> {
     let held = emptyBatch
-    // A year at a time: BigQuery sorts an answer on one machine.
-    for (const part of years({ startMs: extent.firstMs, endMs: extent.lastMs + 1 })) {
+    for (const part of years(range)) {
       for await (const rows of this.#read(readBars(this.#settings, key, part, since), signal)) {
         const all = concatBatches([held, lastOfEach(rowsToBatch(rows))])
         held = sliceBatch(all, all.length - 1, all.length)

@@ -22,7 +22,7 @@ export interface BigQueryStoreOptions {
   readonly table?: string
   /** Of the dataset and its jobs: `EU`, `US`, `europe-west3`. `US` unless said. */
   readonly location?: string
-  /** A server that speaks the API, for instance `http://127.0.0.1:9050`. No credentials are sent to it. */
+  /** Another address of the API. One with `http:`, for instance `http://127.0.0.1:9050`, is sent no credentials. */
   readonly apiEndpoint?: string
   /** `apply` creates what is missing before the first commit; `check` only reports. `apply` unless said. */
   readonly schemaMode?: 'apply' | 'check'

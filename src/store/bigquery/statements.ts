@@ -21,8 +21,8 @@ const differs = valueNames.map((name) => `kept.\`${name}\` IS DISTINCT FROM fres
 const taken = valueNames.map((name) => `\`${name}\` = fresh.\`${name}\``).join(', ')
 
 /** Constants, so that only the partitions of the range are read and billed. */
-const within = (alias: string, from = 'from', to = 'to'): string =>
-  `${alias}.\`timestamp\` >= TIMESTAMP_MILLIS(@${from}) AND ${alias}.\`timestamp\` < TIMESTAMP_MILLIS(@${to})`
+const within = (alias: string, start = 'startMs', end = 'endMs'): string =>
+  `${alias}.\`timestamp\` >= TIMESTAMP_MILLIS(@${start}) AND ${alias}.\`timestamp\` < TIMESTAMP_MILLIS(@${end})`
 
 const ofSeries = (alias: string): string =>
   `${alias}.\`exchange\` = @exchange AND ${alias}.\`symbol\` = @symbol AND ${alias}.\`timeframe\` = @timeframe`
@@ -43,7 +43,7 @@ export function mergeLoaded(
     type === 'TIMESTAMP' ? `TIMESTAMP_MILLIS(\`${loaded}\`) AS \`${name}\`` : `\`${name}\``,
   )
   const removed = `
-WHEN NOT MATCHED BY SOURCE AND ${ofSeries('kept')} AND ${within('kept', 'removeFrom', 'removeTo')} THEN DELETE`
+WHEN NOT MATCHED BY SOURCE AND ${ofSeries('kept')} AND ${within('kept', 'removeStartMs', 'removeEndMs')} THEN DELETE`
   return {
     sql: `MERGE ${tableName(settings, settings.table)} AS kept
 USING (SELECT TIMESTAMP_MILLIS(\`open_time_ms\`) AS \`timestamp\`, ${columns.join(', ')} FROM ${tableName(settings, loadedTable)}) AS fresh
@@ -53,10 +53,10 @@ WHEN NOT MATCHED THEN INSERT (${quoted(written)})
 VALUES (fresh.\`timestamp\`, @exchange, @symbol, @timeframe, ${quoted(valueNames, 'fresh.')}, TIMESTAMP_MICROS(@stamp))${replaces ? removed : ''}`,
     params: {
       ...key,
-      from: span.startMs,
-      to: span.endMs,
+      startMs: span.startMs,
+      endMs: span.endMs,
       stamp: stampMicros,
-      ...(replaces && { removeFrom: replaces.startMs, removeTo: replaces.endMs }),
+      ...(replaces && { removeStartMs: replaces.startMs, removeEndMs: replaces.endMs }),
     },
   }
 }
@@ -68,10 +68,10 @@ export const revisedBars = (
   span: TimeRange,
   stampMicros: number,
 ): Statement => ({
-  sql: `SELECT UNIX_MILLIS(kept.\`timestamp\`) AS at FROM ${tableName(settings, settings.table)} AS kept
+  sql: `SELECT UNIX_MILLIS(kept.\`timestamp\`) AS open_ms FROM ${tableName(settings, settings.table)} AS kept
 WHERE ${ofSeries('kept')} AND ${within('kept')} AND kept.\`ingested_at\` = TIMESTAMP_MICROS(@stamp + 1)
-ORDER BY at LIMIT 100`,
-  params: { ...key, from: span.startMs, to: span.endMs, stamp: stampMicros },
+ORDER BY open_ms LIMIT 100`,
+  params: { ...key, startMs: span.startMs, endMs: span.endMs, stamp: stampMicros },
 })
 
 /** Where streamed bars not merged yet open, and how many there are. */
@@ -99,7 +99,7 @@ ON ${keyNames.map((name) => `kept.\`${name}\` = fresh.\`${name}\``).join(' AND '
 WHEN MATCHED AND fresh.\`ingested_at\` > kept.\`ingested_at\` AND (${differs}) THEN UPDATE SET ${taken}, \`ingested_at\` = fresh.\`ingested_at\`
 WHEN NOT MATCHED THEN INSERT (${quoted(written)})
 VALUES (${quoted(written, 'fresh.')})`,
-  params: { from: span.startMs, to: span.endMs, since, until },
+  params: { startMs: span.startMs, endMs: span.endMs, since, until },
 })
 
 /** Bars of the series, and those streamed since the last merge. */
@@ -117,8 +117,8 @@ function unioned(
 
 const rangeParams = (key: SeriesKey, range: TimeRange, liveSince: number | undefined): Parameters => ({
   ...key,
-  from: range.startMs,
-  to: range.endMs,
+  startMs: range.startMs,
+  endMs: range.endMs,
   ...(liveSince !== undefined && { since: liveSince }),
 })
 
@@ -134,8 +134,8 @@ export function readBars(
   )
   const names = ['timestamp', ...valueNames, 'ingested_at']
   return {
-    sql: `SELECT UNIX_MILLIS(\`timestamp\`) AS at, ${columns.join(', ')}
-FROM (${unioned(settings, names, liveSince)}) AS bars ORDER BY at, \`ingested_at\``,
+    sql: `SELECT UNIX_MILLIS(\`timestamp\`) AS open_ms, ${columns.join(', ')}
+FROM (${unioned(settings, names, liveSince)}) AS bars ORDER BY open_ms, \`ingested_at\``,
     params: rangeParams(key, range, liveSince),
   }
 }
