@@ -9,19 +9,22 @@ beforeAll(async () => {
 })
 afterAll(() => server.close())
 
-let datasets = 0
-storeContract('bigquery, load jobs', async () => {
-  const dataset = `contract_${++datasets}`
-  return {
+const modes = [
+  { name: 'bigquery, every commit a load job', liveRowsMax: 0, mergeEveryMs: 300_000 },
+  { name: 'bigquery, every commit streamed', liveRowsMax: 1_000, mergeEveryMs: 300_000 },
+  { name: 'bigquery, streamed and merged at once', liveRowsMax: 1_000, mergeEveryMs: 0 },
+]
+for (const [i, { name, ...mode }] of modes.entries()) {
+  storeContract(name, async () => ({
     open: () =>
       openBigQueryStore({
         name: 'bq',
         project: server.project,
-        dataset,
+        dataset: `contract_${i}`,
         apiEndpoint: server.url,
-        liveRowsMax: 0,
         dmlGapMs: 0,
         retryDelayMs: 5,
+        ...mode,
       }),
-  }
-})
+  }))
+}

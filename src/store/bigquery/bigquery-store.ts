@@ -1,20 +1,18 @@
-import { type BarBatch, batchWithin, concatBatches, emptyBatch, sliceBatch } from '../../model/bar.ts'
+import { type BarBatch, batchWithin } from '../../model/bar.ts'
 import { type Series, seriesId } from '../../model/series.ts'
 import type { TimeRange } from '../../model/time.ts'
-import { byMonth, checkBatch, checkWithin } from '../bars.ts'
+import { checkBatch, checkWithin } from '../bars.ts'
 import { withoutMisfits } from '../common/misfits.ts'
 import type { CommitResult, SetAsideBar, Store, StoredExtent, StoreTraits } from '../store.ts'
 import { Api, typed } from './api.ts'
-import { keyOf, type SeriesKey, wholeColumns } from './columns.ts'
+import { keyOf, wholeColumns } from './columns.ts'
 import { Dml } from './dml.ts'
 import { duckdbParquetWriter, type ParquetWriter } from './duckdb-parquet.ts'
 import { ensureTable, planTable, type SchemaPlan } from './ensure.ts'
-import { isMissing, storeFailure } from './failures.ts'
 import { type Loader, loadAndMerge, type Merged, partsByDays } from './history.ts'
 import { LiveTable } from './live.ts'
 import { type BigQuerySettings, type BigQueryStoreOptions, settingsOf } from './options.ts'
-import { lastOfEach, rowsToBatch } from './rows.ts'
-import { readBars, readExtent } from './statements.ts'
+import { Reader, years } from './reader.ts'
 
 const traits: StoreTraits = { kind: 'bigquery', rowsPerCommit: 200_000, rewritesMonths: false }
 
@@ -50,6 +48,7 @@ class OpenBigQueryStore implements BigQueryStore {
   readonly #api: Api
   readonly #dml: Dml
   readonly #live: LiveTable
+  readonly #reader: Reader
   readonly #parquet: ParquetWriter
   readonly #loader: Loader
   #ready: Promise<void> | undefined
@@ -59,7 +58,10 @@ class OpenBigQueryStore implements BigQueryStore {
     this.#settings = settingsOf(options)
     this.#api = new Api(this.#settings)
     this.#dml = new Dml(this.#api, this.#settings)
-    this.#live = new LiveTable(this.#api, this.#settings, this.#dml)
+    this.#live = new LiveTable(this.#api, this.#settings, this.#dml, (key, span, signal) =>
+      this.#reader.readAll(key, span, signal),
+    )
+    this.#reader = new Reader(this.#api, this.#settings, this.#dml, (signal) => this.#live.since(signal))
     this.#parquet = duckdbParquetWriter()
     const writeParquet = options.writeParquet ?? this.#parquet.write
     this.#loader = { api: this.#api, settings: this.#settings, dml: this.#dml, writeParquet }
@@ -79,6 +81,7 @@ class OpenBigQueryStore implements BigQueryStore {
         return this.#report(series, batch, streamed, [...setAside, ...streamed.setAside])
       }
       const merged: Merged[] = []
+      this.#live.forget(key)
       for (const part of partsByDays(sound)) {
         merged.push(await loadAndMerge(this.#loader, key, part, signal))
       }
@@ -97,50 +100,26 @@ class OpenBigQueryStore implements BigQueryStore {
     const { batch: sound, setAside } = withoutMisfits(batch, wholeColumns)
     return typed(this.name, signal, async () => {
       await this.#ensure()
-      // What was streamed comes first, or it would come back after.
+      const key = keyOf(series)
+      // What was streamed is merged first, and taken back where the batch lacks it, or it would come back.
       await this.#live.merge(signal)
+      await this.#live.takeBack(key, range, sound, signal)
       const merged: Merged[] = []
-      const extent = await this.#extent(series, range, signal)
+      const extent = await this.#reader.extent(key, range, signal)
       const filled = extent && { startMs: extent.firstMs, endMs: extent.lastMs + 1 }
       for (const part of partsToReplace(sound, filled)) {
-        merged.push(await loadAndMerge(this.#loader, keyOf(series), part.batch, signal, part.range))
+        merged.push(await loadAndMerge(this.#loader, key, part.batch, signal, part.range))
       }
       return this.#report(series, batch, sum(merged), setAside)
     })
   }
 
-  async *scan(series: Series, range: TimeRange, signal?: AbortSignal): AsyncGenerator<BarBatch> {
-    const key = keyOf(series)
-    const extent = await this.#extent(series, range, signal)
-    if (!extent) return
-    const since = await typed(this.name, signal, () => this.#live.since(signal))
-    try {
-      yield* this.#runs(key, { startMs: extent.firstMs, endMs: extent.lastMs + 1 }, since, signal)
-    } catch (error) {
-      throw signal?.aborted ? signal.reason : storeFailure(error, this.name)
-    }
-  }
-
-  /** A year at a time, because BigQuery sorts an answer on one machine; the last bar of a page may come again. */
-  async *#runs(
-    key: SeriesKey,
-    range: TimeRange,
-    since: number | undefined,
-    signal?: AbortSignal,
-  ): AsyncGenerator<BarBatch> {
-    let held = emptyBatch
-    for (const part of years(range)) {
-      for await (const rows of this.#read(readBars(this.#settings, key, part, since), signal)) {
-        const all = concatBatches([held, lastOfEach(rowsToBatch(rows))])
-        held = sliceBatch(all, all.length - 1, all.length)
-        for (const { bars } of byMonth(sliceBatch(all, 0, all.length - 1))) yield bars
-      }
-    }
-    for (const { bars } of byMonth(held)) yield bars
+  scan(series: Series, range: TimeRange, signal?: AbortSignal): AsyncIterable<BarBatch> {
+    return this.#reader.scan(keyOf(series), range, signal)
   }
 
   extent(series: Series): Promise<StoredExtent | undefined> {
-    return this.#extent(series, ALWAYS)
+    return this.#reader.extent(keyOf(series), ALWAYS)
   }
 
   planSchema(): Promise<SchemaPlan> {
@@ -171,31 +150,6 @@ class OpenBigQueryStore implements BigQueryStore {
       this.#ready = undefined
       throw error
     })
-  }
-
-  async #extent(series: Series, range: TimeRange, signal?: AbortSignal): Promise<StoredExtent | undefined> {
-    return typed(this.name, signal, async () => {
-      const statement = readExtent(this.#settings, keyOf(series), range, await this.#live.since(signal))
-      try {
-        for await (const [row] of this.#read(statement, signal)) {
-          const [rows, first, last] = row ?? []
-          if (Number(rows) > 0) return { rows: Number(rows), firstMs: Number(first), lastMs: Number(last) }
-        }
-      } catch (error) {
-        // A table never made holds no series.
-        if (!isMissing(error)) throw error
-      }
-      return undefined
-    })
-  }
-
-  /** Rows of a query, a page at a time. */
-  async *#read(
-    { sql, params }: ReturnType<typeof readBars>,
-    signal?: AbortSignal,
-  ): AsyncGenerator<readonly (string | null)[][]> {
-    const { jobId } = await this.#api.query(sql, params, this.#dml.jobId('read'), signal)
-    yield* this.#api.rows(jobId, signal)
   }
 
   #report(
@@ -246,15 +200,4 @@ function partsToReplace(
   const endMs = Math.max(last + 1, filled?.endMs ?? last + 1)
   if (startMs >= endMs) return []
   return years({ startMs, endMs }, 10).map((range) => ({ batch: batchWithin(batch, range), range }))
-}
-
-/** Ranges of at most `count` calendar years each. */
-function years(range: TimeRange, count = 1): TimeRange[] {
-  const out: TimeRange[] = []
-  for (let startMs = range.startMs; startMs < range.endMs; ) {
-    const endMs = Math.min(range.endMs, Date.UTC(new Date(startMs).getUTCFullYear() + count, 0, 1))
-    out.push({ startMs, endMs })
-    startMs = endMs
-  }
-  return out
 }

@@ -1,7 +1,7 @@
 import { blake2b } from '@noble/hashes/blake2.js'
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import type { BarBatch } from '../../model/bar.ts'
-import type { TimeRange } from '../../model/time.ts'
+import type { EpochMs, TimeRange } from '../../model/time.ts'
 import { columnOf } from '../common/misfits.ts'
 import type { SetAsideBar } from '../store.ts'
 import type { Api, StreamedRow } from './api.ts'
@@ -9,7 +9,7 @@ import { type SeriesKey, valueColumns } from './columns.ts'
 import type { Dml } from './dml.ts'
 import { ensureLiveTable } from './ensure.ts'
 import type { BigQuerySettings } from './options.ts'
-import { mergeLive, pendingLive } from './statements.ts'
+import { mergeLive, pendingLive, streamedTimes } from './statements.ts'
 
 /** What one request may hold: 500 rows are recommended, 10 MB is the limit. */
 const ROWS_MAX = 500
@@ -24,6 +24,9 @@ const OVERLAP_MICROS = 10 * 60 * 1_000_000
 const REMEMBERED_MAX = 100_000
 /** The label that says how far streamed bars are merged, in microseconds. */
 const MERGED_LABEL = 'everybar_merged'
+
+/** Bars of a short range, streamed ones among them. */
+export type ReadBars = (key: SeriesKey, span: TimeRange, signal?: AbortSignal) => Promise<BarBatch>
 
 export interface Streamed {
   readonly inserted: number
@@ -44,9 +47,13 @@ export class LiveTable {
   #mergedMicros = 0
   #nextMergeMs = 0
   #streamed = false
+  readonly #read: ReadBars
   readonly #remembered = new Map<string, string>()
+  /** By series: the last bar that was looked up or streamed. What opens later is new. */
+  readonly #knownUpToMs = new Map<string, EpochMs>()
 
-  constructor(api: Api, settings: BigQuerySettings, dml: Dml) {
+  constructor(api: Api, settings: BigQuerySettings, dml: Dml, read: ReadBars) {
+    this.#read = read
     this.#api = api
     this.#settings = settings
     this.#dml = dml
@@ -63,10 +70,11 @@ export class LiveTable {
     return Math.max(0, this.#mergedMicros - OVERLAP_MICROS)
   }
 
-  /** Streams the bars this process has not streamed before with the same values. */
+  /** Streams the bars that are not there with the same values. */
   async stream(key: SeriesKey, batch: BarBatch, signal?: AbortSignal): Promise<Streamed> {
     await this.#ensure()
     const rows = rowsOf(key, batch, this.#dml.stamp())
+    await this.#lookUp(key, batch, rows, signal)
     const fresh = rows.filter(({ name, insertId }) => this.#remembered.get(name) !== insertId)
     const refused = new Map<string, string>()
     for (const part of requests(fresh)) {
@@ -85,6 +93,32 @@ export class LiveTable {
       revisedAtMs: revised.slice(0, 100).map(({ openTimeMs }) => openTimeMs),
       setAside,
     }
+  }
+
+  /** The bars of a series have changed by another way: what is known of them is looked up again. */
+  forget(key: SeriesKey): void {
+    this.#knownUpToMs.delete(JSON.stringify(key))
+  }
+
+  /** Takes back what was streamed into `range` and not merged for good, where `batch` lacks it. */
+  async takeBack(key: SeriesKey, range: TimeRange, batch: BarBatch, signal?: AbortSignal): Promise<void> {
+    this.forget(key)
+    const since = await this.since(signal)
+    if (since === undefined) return
+    const kept = new Set(batch.openTimeMs)
+    const { sql, params } = streamedTimes(this.#settings, key, range, since)
+    const ran = await this.#api.query(sql, params, this.#dml.jobId('read'), signal)
+    const rows: LiveRow[] = []
+    const stampMicros = this.#dml.stamp()
+    for await (const page of this.#api.rows(ran.jobId, signal)) {
+      for (const [time] of page)
+        if (!kept.has(Number(time))) rows.push(removal(key, Number(time), stampMicros))
+    }
+    for (const part of requests(rows)) {
+      const refused = await this.#send(part, signal)
+      if (refused.size > 0) throw new Error([...refused.values()][0])
+    }
+    for (const { name } of rows) this.#remembered.delete(name)
   }
 
   /** Merges when it is time to. */
@@ -130,6 +164,27 @@ export class LiveTable {
     return undefined
   }
 
+  /** Learns what is stored of a series before its first bar is streamed, and of bars that are not simply the next. */
+  async #lookUp(
+    key: SeriesKey,
+    batch: BarBatch,
+    rows: readonly LiveRow[],
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const series = JSON.stringify(key)
+    const knownUpToMs = this.#knownUpToMs.get(series) ?? Number.POSITIVE_INFINITY
+    const lastMs = batch.openTimeMs[batch.length - 1]!
+    const unsure = rows.filter(
+      ({ name, openTimeMs }) => openTimeMs <= knownUpToMs && !this.#remembered.has(name),
+    )
+    if (unsure.length > 0) {
+      const span = { startMs: unsure[0]!.openTimeMs, endMs: unsure.at(-1)!.openTimeMs + 1 }
+      const stored = await this.#read(key, span, signal)
+      for (const { name, insertId } of rowsOf(key, stored, 0)) this.#remember(name, insertId)
+    }
+    this.#knownUpToMs.set(series, Math.max(lastMs, this.#knownUpToMs.get(series) ?? lastMs))
+  }
+
   #ensure(): Promise<void> {
     this.#ready ??= this.since().then(() => ensureLiveTable(this.#api, this.#settings))
     return this.#ready.catch((error) => {
@@ -170,12 +225,26 @@ interface LiveRow extends StreamedRow {
   readonly bytes: number
 }
 
+/** A row without values: the bar was taken back. */
+function removal(key: SeriesKey, openTimeMs: EpochMs, stampMicros: number): LiveRow {
+  const bar = { timestamp: iso(openTimeMs), ...key }
+  const json = { ...bar, ingested_at: isoMicros(stampMicros) }
+  return { name: JSON.stringify(bar), openTimeMs, insertId: idOf(json), json, bytes: bytesOf(json) }
+}
+
+const idOf = (row: unknown): string => bytesToHex(blake2b(utf8ToBytes(JSON.stringify(row)), { dkLen: 16 }))
+
+const bytesOf = (json: unknown): number => Buffer.byteLength(JSON.stringify(json)) + 64
+
+const isoMicros = (micros: number): string =>
+  `${iso(Math.floor(micros / 1000)).slice(0, -1)}${String(micros % 1000).padStart(3, '0')}Z`
+
 const toRow = ({ insertId, json }: LiveRow): StreamedRow => ({ insertId, json })
 
 const iso = (ms: number): string => new Date(ms).toISOString()
 
 function rowsOf(key: SeriesKey, batch: BarBatch, stampMicros: number): LiveRow[] {
-  const ingestedAt = `${iso(Math.floor(stampMicros / 1000)).slice(0, -1)}${String(stampMicros % 1000).padStart(3, '0')}Z`
+  const ingestedAt = isoMicros(stampMicros)
   return Array.from({ length: batch.length }, (_, i) => {
     const openTimeMs = batch.openTimeMs[i]!
     const values: Record<string, unknown> = {}
@@ -186,8 +255,8 @@ function rowsOf(key: SeriesKey, batch: BarBatch, stampMicros: number): LiveRow[]
     const bar = { timestamp: iso(openTimeMs), ...key }
     const json = { ...bar, ...values, ingested_at: ingestedAt }
     // The values are part of it: a bar that was restated is another row.
-    const insertId = bytesToHex(blake2b(utf8ToBytes(JSON.stringify({ ...bar, ...values })), { dkLen: 16 }))
-    const bytes = Buffer.byteLength(JSON.stringify(json)) + 64
+    const insertId = idOf({ ...bar, ...values })
+    const bytes = bytesOf(json)
     return { name: JSON.stringify(bar), openTimeMs, insertId, json, bytes }
   })
 }

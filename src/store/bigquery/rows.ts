@@ -26,3 +26,10 @@ export function lastOfEach(batch: BarBatch): BarBatch {
   for (let i = 0; i < length; i++) if (i + 1 === length || times[i + 1] !== times[i]) kept.push(i)
   return kept.length === length ? batch : pickBars(batch, kept)
 }
+
+/** Without the rows that say that a streamed bar was taken back: they have no price. */
+export function withoutRemoved(batch: BarBatch): BarBatch {
+  if (!batch.open.some(Number.isNaN)) return batch
+  const kept = Array.from({ length: batch.length }, (_, i) => i).filter((i) => !Number.isNaN(batch.open[i]))
+  return pickBars(batch, kept)
+}

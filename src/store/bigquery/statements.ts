@@ -82,7 +82,22 @@ WHERE \`ingested_at\` > TIMESTAMP_MICROS(@since) AND \`ingested_at\` <= TIMESTAM
   params: { since, until },
 })
 
-/** Merges streamed bars, the last of each; one the table has had something newer for is left. */
+/** Where streamed bars of a series open. */
+export const streamedTimes = (
+  settings: BigQuerySettings,
+  key: SeriesKey,
+  range: TimeRange,
+  since: number,
+): Statement => ({
+  sql: `SELECT DISTINCT UNIX_MILLIS(kept.\`timestamp\`) AS open_ms FROM ${tableName(settings, settings.liveTable)} AS kept
+WHERE ${ofSeries('kept')} AND ${within('kept')} AND kept.\`ingested_at\` > TIMESTAMP_MICROS(@since)`,
+  params: rangeParams(key, range, since),
+})
+
+/**
+ * Merges streamed bars, the last of each; one the table has had something newer for is left. A row without a price says
+ * that the bar was taken back.
+ */
 export const mergeLive = (
   settings: BigQuerySettings,
   span: TimeRange,
@@ -96,8 +111,9 @@ USING (
   QUALIFY ROW_NUMBER() OVER (PARTITION BY ${quoted(keyNames)} ORDER BY \`ingested_at\` DESC) = 1
 ) AS fresh
 ON ${keyNames.map((name) => `kept.\`${name}\` = fresh.\`${name}\``).join(' AND ')} AND ${within('kept')}
+WHEN MATCHED AND fresh.\`ingested_at\` > kept.\`ingested_at\` AND fresh.\`open\` IS NULL THEN DELETE
 WHEN MATCHED AND fresh.\`ingested_at\` > kept.\`ingested_at\` AND (${differs}) THEN UPDATE SET ${taken}, \`ingested_at\` = fresh.\`ingested_at\`
-WHEN NOT MATCHED THEN INSERT (${quoted(written)})
+WHEN NOT MATCHED AND fresh.\`open\` IS NOT NULL THEN INSERT (${quoted(written)})
 VALUES (${quoted(written, 'fresh.')})`,
   params: { startMs: span.startMs, endMs: span.endMs, since, until },
 })
@@ -140,13 +156,20 @@ FROM (${unioned(settings, names, liveSince)}) AS bars ORDER BY open_ms, \`ingest
   }
 }
 
-export const readExtent = (
+/** How many bars there are in a range, the first and the last. */
+export function readExtent(
   settings: BigQuerySettings,
   key: SeriesKey,
   range: TimeRange,
   liveSince: number | undefined,
-): Statement => ({
-  sql: `SELECT COUNT(DISTINCT \`timestamp\`) AS bars, UNIX_MILLIS(MIN(\`timestamp\`)) AS first, UNIX_MILLIS(MAX(\`timestamp\`)) AS last
-FROM (${unioned(settings, ['timestamp'], liveSince)}) AS bars`,
-  params: rangeParams(key, range, liveSince),
-})
+): Statement {
+  const columns = ['timestamp', 'open', 'ingested_at']
+  const last = `SELECT \`timestamp\`, \`open\` FROM (${unioned(settings, columns, liveSince)}) AS bars WHERE TRUE
+QUALIFY ROW_NUMBER() OVER (PARTITION BY \`timestamp\` ORDER BY \`ingested_at\` DESC) = 1`
+  const bars = liveSince === undefined ? unioned(settings, ['timestamp', 'open'], undefined) : last
+  return {
+    sql: `SELECT COUNT(DISTINCT \`timestamp\`) AS bars, UNIX_MILLIS(MIN(\`timestamp\`)) AS first, UNIX_MILLIS(MAX(\`timestamp\`)) AS last
+FROM (${bars}) AS bars WHERE \`open\` IS NOT NULL`,
+    params: rangeParams(key, range, liveSince),
+  }
+}
