@@ -75,14 +75,17 @@ export class LiveTable {
     await this.#ensure()
     const rows = rowsOf(key, batch, this.#dml.stamp())
     await this.#lookUp(key, batch, rows, signal)
-    const fresh = rows.filter(({ name, insertId }) => this.#remembered.get(name) !== insertId)
+    const fresh = rows
+      .filter(({ name, insertId }) => this.#remembered.get(name) !== insertId)
+      .map((row) => ({ ...row, insertId: successorOf(this.#remembered.get(row.name), row.insertId) }))
     const refused = new Map<string, string>()
     for (const part of requests(fresh)) {
       for (const [name, reason] of await this.#send(part, signal)) refused.set(name, reason)
     }
     const taken = fresh.filter(({ name }) => !refused.has(name))
     const revised = taken.filter(({ name }) => this.#remembered.has(name))
-    for (const { name, insertId } of taken) this.#remember(name, insertId)
+    const contents = new Map(rows.map(({ name, insertId }) => [name, insertId]))
+    for (const { name } of taken) this.#remember(name, contents.get(name)!)
     if (taken.length > 0) this.#streamed = true
     const setAside = rows
       .filter(({ name }) => refused.has(name))
@@ -172,17 +175,19 @@ export class LiveTable {
     signal?: AbortSignal,
   ): Promise<void> {
     const series = JSON.stringify(key)
-    const knownUpToMs = this.#knownUpToMs.get(series) ?? Number.POSITIVE_INFINITY
+    const knownUpToMs = this.#knownUpToMs.get(series)
     const lastMs = batch.openTimeMs[batch.length - 1]!
     const unsure = rows.filter(
-      ({ name, openTimeMs }) => openTimeMs <= knownUpToMs && !this.#remembered.has(name),
+      ({ name, openTimeMs }) =>
+        knownUpToMs === undefined || (openTimeMs <= knownUpToMs && !this.#remembered.has(name)),
     )
     if (unsure.length > 0) {
       const span = { startMs: unsure[0]!.openTimeMs, endMs: unsure.at(-1)!.openTimeMs + 1 }
       const stored = await this.#read(key, span, signal)
+      for (const { name } of unsure) this.#remembered.delete(name)
       for (const { name, insertId } of rowsOf(key, stored, 0)) this.#remember(name, insertId)
     }
-    this.#knownUpToMs.set(series, Math.max(lastMs, this.#knownUpToMs.get(series) ?? lastMs))
+    this.#knownUpToMs.set(series, Math.max(lastMs, knownUpToMs ?? lastMs))
   }
 
   #ensure(): Promise<void> {
@@ -232,6 +237,13 @@ function removal(key: SeriesKey, openTimeMs: EpochMs, stampMicros: number): Live
   return { name: JSON.stringify(bar), openTimeMs, insertId: idOf(json), json, bytes: bytesOf(json) }
 }
 
+/**
+ * The id a bar is sent under: that of its values, and of those they follow. A bar that goes back to earlier values has
+ * another id than the first time, or BigQuery would take it for a repeat and drop it.
+ */
+const successorOf = (before: string | undefined, id: string): string =>
+  before === undefined ? id : idOf([before, id])
+
 const idOf = (row: unknown): string => bytesToHex(blake2b(utf8ToBytes(JSON.stringify(row)), { dkLen: 16 }))
 
 const bytesOf = (json: unknown): number => Buffer.byteLength(JSON.stringify(json)) + 64
@@ -254,7 +266,7 @@ function rowsOf(key: SeriesKey, batch: BarBatch, stampMicros: number): LiveRow[]
     }
     const bar = { timestamp: iso(openTimeMs), ...key }
     const json = { ...bar, ...values, ingested_at: ingestedAt }
-    // The values are part of it: a bar that was restated is another row.
+    // The values are part of it: a bar that was restated is another row, and a repeat is the same.
     const insertId = idOf({ ...bar, ...values })
     const bytes = bytesOf(json)
     return { name: JSON.stringify(bar), openTimeMs, insertId, json, bytes }
