@@ -1,4 +1,5 @@
 import { mkdir, stat } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Archive } from '../archive/archive.ts'
@@ -66,6 +67,7 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
       compression: config.archive.compression,
       onEvent,
       sweep: access === 'write',
+      threads: Math.min(availableParallelism(), CHECK_THREADS_MAX),
     })
     const ledger = open.use(await openLedger(config, access, { archive, sources }))
     const lake = open.use(await openLake({ root, onEvent }))
@@ -90,6 +92,9 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
     throw error
   }
 }
+
+/** A disk gives no more than so many threads can hash. */
+const CHECK_THREADS_MAX = 8
 
 /** A house with no root under it, for `plan` where nothing has been kept yet. */
 export async function openEmptyHouse(

@@ -47,6 +47,21 @@ export interface ArchivedFile {
   readonly bytes?: number
 }
 
+/** What reading an answer back has shown. */
+export interface CheckedAnswer {
+  readonly sliceId: string
+  readonly version: number
+  /** Relative to the root. */
+  readonly path: string
+  /** Present when the answer is whole. */
+  readonly answer?: Omit<ArchivedResponse, 'body'>
+  /** What is wrong with the file, in a few words. Without it, and without an answer, there is no file. */
+  readonly damage?: string
+}
+
+/** A fact that answers do not hold, with what shows it, as JSON. */
+export type Evidence = Readonly<Record<string, unknown>>
+
 /**
  * Write-once raw answers. A newer answer to the same slice becomes version 0; the older one is kept under the next
  * free number, so that a restatement has evidence. An answer whose body equals the current one adds no version but
@@ -89,6 +104,30 @@ export interface Archive {
    * is not there. While it stands there is no need to list again. Costs one look, however many answers there are.
    */
   stamp(folder: ArchiveFolder): Promise<string | undefined>
+
+  /**
+   * Reads answers back as `get` does, and gives what is known of each beside its bytes, in the order asked for: to prove
+   * an archive without holding it. Nothing is thrown for an answer that is gone or damaged; the outcome says so.
+   *
+   * @throws EverybarError `archive.io` (abort).
+   */
+  check(folder: ArchiveFolder, files: readonly ArchivedFile[]): Promise<readonly CheckedAnswer[]>
+
+  /**
+   * Keeps a small JSON object beside the answers: what a probe showed, what was asked for. Replaces an older one; durable
+   * when it resolves. Names are `[a-z0-9-]`.
+   */
+  putEvidence(folder: ArchiveFolder, name: string, evidence: Evidence): Promise<void>
+
+  /**
+   * Reads evidence back; `undefined` when there is none.
+   *
+   * @throws EverybarError `archive.corrupt` (quarantine) when the file is not as it was written.
+   */
+  evidence(folder: ArchiveFolder, name: string): Promise<Evidence | undefined>
+
+  /** Names of the evidence kept in a folder, in no order. */
+  evidenceNames(folder: ArchiveFolder): Promise<readonly string[]>
 
   /** Every folder that holds answers, in no order. */
   folders(): AsyncIterable<ArchiveFolder>

@@ -61,3 +61,16 @@ export function parseAnswerName(name: string): { sliceId: string; version: numbe
   const match = /^([0-9a-f]{32})(?:\.([1-9]\d{0,8}))?\.json(?:\.zst)?$/.exec(name)
   return match ? { sliceId: match[1]!, version: match[2] ? Number(match[2]) : 0 } : undefined
 }
+
+/** Where the evidence of a folder lies: beside `responses`. @throws EverybarError `archive.bad-name` (abort). */
+export function evidencePath(folder: ArchiveFolder, name: string): string {
+  if (!word.test(name)) throw badName('evidence', name)
+  return `${evidenceFolder(folder)}/${name}.json`
+}
+
+export const evidenceFolder = (folder: ArchiveFolder): string =>
+  folderPath(folder).replace(/responses$/, 'evidence')
+
+/** The inverse of `evidencePath`, of the last part; `undefined` for other files. */
+export const parseEvidenceName = (name: string): string | undefined =>
+  /^([a-z0-9][a-z0-9-]*)\.json$/.exec(name)?.[1]

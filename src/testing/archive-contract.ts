@@ -211,6 +211,38 @@ export function archiveContract(name: string, makeSubject: () => Promise<Archive
       })
     })
 
+    test('checks answers as get reads them, in the order asked, and says which are not there', async () => {
+      for (let n = 0; n < 100; n++) await put(`[${n}]`, n)
+      await put('[0.5]', 0)
+      const asked = [...Array(101).keys()].reverse().map((n) => ({ sliceId: sliceOf(btc, n).id, version: 0 }))
+      asked.push({ sliceId: sliceOf(btc, 0).id, version: 1 }, { sliceId: sliceOf(btc, 0).id, version: 2 })
+      const checked = await archive.check(btc, asked)
+      expect(checked.map(({ sliceId, version }) => ({ sliceId, version }))).toEqual(asked)
+      for (const { sliceId, version, path, answer, damage } of checked) {
+        const found = await archive.get(btc, sliceId, version)
+        const known = found && { sliceId, version, meta: found.meta, sha256: found.sha256 }
+        expect(answer && { ...answer, version }).toEqual(known)
+        expect(damage).toBe(undefined)
+        expect(path).toBe(archive.pathOf(btc, sliceId, version))
+      }
+      expect(checked.filter(({ answer }) => !answer).map(({ version }) => version)).toEqual([0, 2])
+      expect(await archive.check(btc, [])).toEqual([])
+    })
+
+    test('keeps evidence beside the answers, the latest of each name', async () => {
+      expect(await archive.evidence(btc, 'first-bar')).toBe(undefined)
+      expect(await archive.evidenceNames(btc)).toEqual([])
+      await archive.putEvidence(btc, 'first-bar', { openTimeMs: 1 })
+      await archive.putEvidence(btc, 'first-bar', { openTimeMs: null, answer: '[]\n"€' })
+      await archive.putEvidence(btc, 'wanted', { ranges: [[1, 2]] })
+      await archive.putEvidence({ ...btc, timeframe: '1h' }, 'last-bar', {})
+      if (subject.keepsAcrossOpens) archive = subject.open()
+      expect(await archive.evidence(btc, 'first-bar')).toEqual({ openTimeMs: null, answer: '[]\n"€' })
+      expect([...(await archive.evidenceNames(btc))].sort()).toEqual(['first-bar', 'wanted'])
+      expect(await names(archive.list(btc))).toEqual([])
+      await expect(archive.putEvidence(btc, '../x', {})).rejects.toMatchObject({ code: 'archive.bad-name' })
+    })
+
     test('two hundred puts at once are all kept', async () => {
       await Promise.all(Array.from({ length: 200 }, (_, n) => put(`[${n}]`, n)))
       expect((await names(archive.list(btc))).length).toBe(200)

@@ -8,11 +8,16 @@ import { archiveContract } from '../../src/testing/archive-contract.ts'
 
 archiveContract('memory', async () => ({ open: memoryArchive, keepsAcrossOpens: false }))
 
-for (const compression of ['none', 'zstd'] as const) {
-  archiveContract(`files, ${compression}`, async () => {
+const kinds = [
+  { compression: 'none', threads: 0 },
+  { compression: 'none', threads: 2 },
+  { compression: 'zstd', threads: 1 },
+] as const
+for (const { compression, threads } of kinds) {
+  archiveContract(`files, ${compression}, ${threads} threads`, async () => {
     const root = await mkdtemp(join(tmpdir(), 'everybar-archive-'))
     return {
-      open: () => openFsArchive({ root, compression, files: nodeFileSystem }),
+      open: () => openFsArchive({ root, compression, threads, files: nodeFileSystem }),
       keepsAcrossOpens: true,
       dispose: () => rm(root, { recursive: true }),
     }

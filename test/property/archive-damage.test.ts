@@ -38,6 +38,9 @@ describe('any change to any byte of an answer is seen, and the file is named', (
             path,
             message: expect.stringContaining(path),
           })
+          const [checked] = await archive.check(folder, [{ sliceId: id, version: 0 }])
+          expect(checked).toMatchObject({ path: archive.pathOf(folder, id), damage: expect.any(String) })
+          expect(checked?.answer).toBe(undefined)
         }
 
         for (let at = 0; at < whole.length; at++) {
@@ -64,6 +67,28 @@ describe('any change to any byte of an answer is seen, and the file is named', (
       })
     }
   }
+
+  test('evidence', async () => {
+    const root = mkdtempSync(join(tmpdir(), 'everybar-damage-'))
+    roots.push(root)
+    const archive = openFsArchive({ root, compression: 'none', files: nodeFileSystem })
+    await archive.putEvidence(folder, 'first-bar', { openTimeMs: 1, answer: '[[1]]' })
+    const path = join(root, 'binance/klines/raw/BTCUSDT/1m/evidence/first-bar.json')
+    const whole = readFileSync(path)
+    for (let at = 0; at < whole.length; at++) {
+      const flipped = Buffer.from(whole)
+      flipped[at]! ^= 1 << (at % 8)
+      for (const damaged of [flipped, whole.subarray(0, at)]) {
+        writeFileSync(path, damaged)
+        await expect(archive.evidence(folder, 'first-bar')).rejects.toMatchObject({
+          code: 'archive.corrupt',
+          path,
+        })
+      }
+    }
+    writeFileSync(path, whole)
+    expect(await archive.evidence(folder, 'first-bar')).toEqual({ openTimeMs: 1, answer: '[[1]]' })
+  })
 
   test('a file under another slice’s name', async () => {
     const root = mkdtempSync(join(tmpdir(), 'everybar-damage-'))

@@ -17,8 +17,12 @@ import type {
   ArchivedFile,
   ArchivedResponse,
   ArchiveFolder,
+  CheckedAnswer,
+  Evidence,
 } from '../archive.ts'
 import { answerName, type Compression, folderPath, parseAnswerName } from '../paths.ts'
+import { Checkers, type CheckJob } from './check.ts'
+import { EvidenceFiles } from './evidence.ts'
 import { corrupt, readFault, writeFault } from './faults.ts'
 import { type Answer, Damage, decodeAnswer, encodeAnswer, sha256 } from './shape.ts'
 import { Turns, TurnsByKey } from './turns.ts'
@@ -37,6 +41,8 @@ export interface FsArchiveOptions {
    * holds the root's lock, so no temporary file but its own is alive.
    */
   readonly sweep?: boolean
+  /** Threads that `check` may use, reading the machine's own files; none unless said. */
+  readonly threads?: number
 }
 
 /** Answers as files: `<root>/<venue>/<directory>/raw/<symbol>/<timeframe>/responses/<slice id>.json[.zst]`. */
@@ -67,14 +73,18 @@ class FsArchive implements Archive {
   readonly #turns = new Turns(PUTS_MAX)
   readonly #perSlice = new TurnsByKey()
   readonly #directories: SharedSync
+  readonly #evidence: EvidenceFiles
+  readonly #checkers: Checkers
 
-  constructor({ root, compression, files, onEvent = silent, sweep = false }: FsArchiveOptions) {
+  constructor({ root, compression, files, onEvent = silent, sweep = false, threads = 0 }: FsArchiveOptions) {
     this.#root = resolve(root)
     this.#compression = compression
     this.#files = files
     this.#onEvent = onEvent
     this.#sweep = sweep
     this.#directories = new SharedSync((path) => files.syncDirectory(path))
+    this.#evidence = new EvidenceFiles(this.#root, files, this.#temporaryStart)
+    this.#checkers = new Checkers(threads)
   }
 
   async put(
@@ -251,6 +261,36 @@ class FsArchive implements Archive {
     } catch (error) {
       if (faultCode(error) !== 'ENOENT') throw readFault(error, directory)
     }
+  }
+
+  async check(folder: ArchiveFolder, files: readonly ArchivedFile[]): Promise<readonly CheckedAnswer[]> {
+    const directory = this.#directoryOf(folder)
+    const jobs = files.map(
+      ({ sliceId, version }): CheckJob => ({
+        sliceId,
+        version,
+        names: forms.map((form) => answerName(sliceId, version, form)),
+      }),
+    )
+    const paths = folderPath(folder)
+    const checked = await this.#checkers.run(directory, jobs, (path) => this.#readFile(path))
+    return checked.map(({ name, error, ...one }) => {
+      if (error) throw readFault(error, join(directory, name))
+      const there = one.answer ?? one.damage
+      return { ...one, path: there ? `${paths}/${name}` : this.pathOf(folder, one.sliceId, one.version) }
+    })
+  }
+
+  async putEvidence(folder: ArchiveFolder, name: string, evidence: Evidence): Promise<void> {
+    return this.#evidence.put(folder, name, evidence)
+  }
+
+  async evidence(folder: ArchiveFolder, name: string): Promise<Evidence | undefined> {
+    return this.#evidence.get(folder, name)
+  }
+
+  async evidenceNames(folder: ArchiveFolder): Promise<readonly string[]> {
+    return this.#evidence.names(folder)
   }
 
   async stamp(folder: ArchiveFolder): Promise<string | undefined> {

@@ -1,8 +1,16 @@
 import { hash } from 'node:crypto'
 import type { RawResponse } from '../../model/http.ts'
 import type { EpochMs } from '../../model/time.ts'
-import type { AnswerName, Archive, ArchivedFile, ArchivedResponse, ArchiveFolder } from '../archive.ts'
-import { answerName, folderPath } from '../paths.ts'
+import type {
+  AnswerName,
+  Archive,
+  ArchivedFile,
+  ArchivedResponse,
+  ArchiveFolder,
+  CheckedAnswer,
+  Evidence,
+} from '../archive.ts'
+import { answerName, evidencePath, folderPath } from '../paths.ts'
 
 interface Kept {
   readonly folder: ArchiveFolder
@@ -18,6 +26,7 @@ export function memoryArchive(): Archive {
 
 class MemoryArchive implements Archive {
   readonly #folders = new Map<string, Kept>()
+  readonly #evidence = new Map<string, { folder: string; name: string; evidence: Evidence }>()
 
   async put(
     folder: ArchiveFolder,
@@ -62,6 +71,32 @@ class MemoryArchive implements Archive {
 
   async stamp(folder: ArchiveFolder): Promise<string | undefined> {
     return this.#folders.get(folderPath(folder))?.puts.toString()
+  }
+
+  async check(folder: ArchiveFolder, files: readonly ArchivedFile[]): Promise<readonly CheckedAnswer[]> {
+    return Promise.all(
+      files.map(async ({ sliceId, version }) => {
+        const path = this.pathOf(folder, sliceId, version)
+        const found = await this.get(folder, sliceId, version)
+        if (!found) return { sliceId, version, path }
+        const { body: _, ...answer } = found
+        return { sliceId, version, path, answer: { ...answer, version } }
+      }),
+    )
+  }
+
+  async putEvidence(folder: ArchiveFolder, name: string, evidence: Evidence): Promise<void> {
+    const path = evidencePath(folder, name)
+    this.#evidence.set(path, { folder: folderPath(folder), name, evidence: structuredClone(evidence) })
+  }
+
+  async evidence(folder: ArchiveFolder, name: string): Promise<Evidence | undefined> {
+    return structuredClone(this.#evidence.get(evidencePath(folder, name))?.evidence)
+  }
+
+  async evidenceNames(folder: ArchiveFolder): Promise<readonly string[]> {
+    const path = folderPath(folder)
+    return [...this.#evidence.values()].flatMap((kept) => (kept.folder === path ? [kept.name] : []))
   }
 
   async *folders(): AsyncIterable<ArchiveFolder> {
