@@ -42,18 +42,22 @@ export class SilenceJudge {
       check: source.check,
       ...(signal && { signal }),
     })
-    const nextMs = source.nextBar.decode(body, series) ?? (await this.#nothingAfter(range.startMs, signal))
-    if (nextMs < range.endMs) throw this.#contradiction(range, `a bar opens at ${iso(nextMs)}`)
-    this.#silent = { startMs: range.startMs, endMs: nextMs }
+    const nextMs = source.nextBar.decode(body, series)
+    if (nextMs !== undefined && nextMs < range.endMs)
+      throw this.#contradiction(range, `a bar that opens at ${iso(nextMs)}`)
+    this.#silent =
+      nextMs === undefined
+        ? { startMs: (await this.#endBefore(range, signal)) + 1, endMs: Number.POSITIVE_INFINITY }
+        : { startMs: range.startMs, endMs: nextMs }
     this.#house.onEvent({ event: 'silence_confirmed', series: this.#job.id, ...this.#silent })
   }
 
-  /** Kept in the ledger, as the evidence that trading stopped. */
-  async #nothingAfter(startMs: EpochMs, signal?: AbortSignal): Promise<EpochMs> {
-    const last = await askEdge(this.#house, this.#job, 'last-bar', signal)
-    if (last && last.openTimeMs !== null && last.openTimeMs < startMs) return Number.POSITIVE_INFINITY
-    const found = last?.openTimeMs == null ? 'no bar at all' : `its last bar at ${iso(last.openTimeMs)}`
-    throw this.#contradiction({ startMs, endMs: startMs }, `nothing from there on, and ${found}`)
+  /** The last bar of all, kept in the ledger as the evidence that trading stopped. */
+  async #endBefore(range: TimeRange, signal?: AbortSignal): Promise<EpochMs> {
+    const lastMs = (await askEdge(this.#house, this.#job, 'last-bar', signal))?.openTimeMs
+    if (lastMs != null && lastMs < range.startMs) return lastMs
+    const found = lastMs == null ? 'no bar at all' : `its last bar at ${iso(lastMs)}`
+    throw this.#contradiction(range, `nothing from there on, and ${found}`)
   }
 
   #contradiction({ startMs }: TimeRange, shown: string): EverybarError {

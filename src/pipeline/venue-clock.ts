@@ -55,18 +55,17 @@ async function readVenue(house: Asking, job: SeriesJob, signal?: AbortSignal): P
     if (info.limits.length > 0) house.fetcher.setLimits(info.limits)
     return carriedOn(house, info.venueTimeMs, response, 'venue')
   } catch (error) {
-    // A venue that has no such page still dates its answers; one that cannot be reached is an error.
+    // A venue that has no such page mostly dates its answers all the same; one that cannot be reached is an error.
     const answered = dated && isEverybarError(error) && error.recovery !== 'retry'
-    const headerMs = answered ? Date.parse(dated?.headers.date ?? '') : Number.NaN
-    if (!answered || isEverybarError(error, 'source.unknown-symbol') || !Number.isFinite(headerMs))
-      throw error
+    if (!answered || isEverybarError(error, 'source.unknown-symbol')) throw error
     house.onEvent({
       event: 'venue_info_missing',
       level: 'warn',
       venue: source.spec.venue,
       message: messageOf(error),
     })
-    return carriedOn(house, headerMs, dated!, 'date-header')
+    const headerMs = Date.parse(dated?.headers.date ?? '')
+    return Number.isFinite(headerMs) ? carriedOn(house, headerMs, dated!, 'date-header') : localClock(house)
   }
 }
 
