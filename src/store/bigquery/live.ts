@@ -8,6 +8,7 @@ import type { Api, StreamedRow } from './api.ts'
 import { type SeriesKey, valueColumns } from './columns.ts'
 import type { Dml } from './dml.ts'
 import { ensureLiveTable } from './ensure.ts'
+import { KnownBars } from './known-bars.ts'
 import type { BigQuerySettings } from './options.ts'
 import { mergeLive, pendingLive, streamedTimes } from './statements.ts'
 
@@ -20,8 +21,6 @@ const RESENDS_MAX = 4
 
 /** Streamed rows may be seen late: a merge looks back so far behind the last. */
 const OVERLAP_MICROS = 10 * 60 * 1_000_000
-/** Bars this process remembers having streamed, to tell a repeat from a revision. */
-const REMEMBERED_MAX = 100_000
 /** The label that says how far streamed bars are merged, in microseconds. */
 const MERGED_LABEL = 'everybar_merged'
 
@@ -48,7 +47,7 @@ export class LiveTable {
   #nextMergeMs = 0
   #streamed = false
   readonly #read: ReadBars
-  readonly #remembered = new Map<string, string>()
+  readonly #known = new KnownBars()
   /** By series: the last bar that was looked up or streamed. What opens later is new. */
   readonly #knownUpToMs = new Map<string, EpochMs>()
 
@@ -75,17 +74,18 @@ export class LiveTable {
     await this.#ensure()
     const rows = rowsOf(key, batch, this.#dml.stamp())
     await this.#lookUp(key, batch, rows, signal)
-    const fresh = rows
-      .filter(({ name, insertId }) => this.#remembered.get(name) !== insertId)
-      .map((row) => ({ ...row, insertId: successorOf(this.#remembered.get(row.name), row.insertId) }))
+    const fresh = rows.filter(({ name, content }) => this.#known.get(name)?.content !== content)
+    const sent = fresh.map((row) => ({
+      ...row,
+      insertId: successorOf(this.#known.get(row.name)?.sent, row.content),
+    }))
     const refused = new Map<string, string>()
-    for (const part of requests(fresh)) {
+    for (const part of requests(sent)) {
       for (const [name, reason] of await this.#send(part, signal)) refused.set(name, reason)
     }
-    const taken = fresh.filter(({ name }) => !refused.has(name))
-    const revised = taken.filter(({ name }) => this.#remembered.has(name))
-    const contents = new Map(rows.map(({ name, insertId }) => [name, insertId]))
-    for (const { name } of taken) this.#remember(name, contents.get(name)!)
+    const taken = sent.filter(({ name }) => !refused.has(name))
+    const revised = taken.filter(({ name }) => this.#known.get(name)?.content !== undefined)
+    for (const { name, content, insertId } of taken) this.#known.set(name, { content, sent: insertId })
     if (taken.length > 0) this.#streamed = true
     const setAside = rows
       .filter(({ name }) => refused.has(name))
@@ -121,7 +121,7 @@ export class LiveTable {
       const refused = await this.#send(part, signal)
       if (refused.size > 0) throw new Error([...refused.values()][0])
     }
-    for (const { name } of rows) this.#remembered.delete(name)
+    for (const { name, insertId } of rows) this.#known.set(name, { content: undefined, sent: insertId })
   }
 
   /** Merges when it is time to. */
@@ -179,13 +179,16 @@ export class LiveTable {
     const lastMs = batch.openTimeMs[batch.length - 1]!
     const unsure = rows.filter(
       ({ name, openTimeMs }) =>
-        knownUpToMs === undefined || (openTimeMs <= knownUpToMs && !this.#remembered.has(name)),
+        knownUpToMs === undefined || (openTimeMs <= knownUpToMs && !this.#known.get(name)),
     )
     if (unsure.length > 0) {
       const span = { startMs: unsure[0]!.openTimeMs, endMs: unsure.at(-1)!.openTimeMs + 1 }
       const stored = await this.#read(key, span, signal)
-      for (const { name } of unsure) this.#remembered.delete(name)
-      for (const { name, insertId } of rowsOf(key, stored, 0)) this.#remember(name, insertId)
+      const contents = new Map(rowsOf(key, stored, 0).map(({ name, content }) => [name, content]))
+      for (const { name } of unsure) {
+        const content = contents.get(name)
+        this.#known.set(name, { content, sent: this.#known.get(name)?.sent ?? content })
+      }
     }
     this.#knownUpToMs.set(series, Math.max(lastMs, knownUpToMs ?? lastMs))
   }
@@ -196,13 +199,6 @@ export class LiveTable {
       this.#ready = undefined
       throw error
     })
-  }
-
-  #remember(name: string, insertId: string): void {
-    this.#remembered.delete(name)
-    this.#remembered.set(name, insertId)
-    if (this.#remembered.size <= REMEMBERED_MAX) return
-    this.#remembered.delete(this.#remembered.keys().next().value!)
   }
 
   /** Sends one request; rows refused for another's fault go again under the same ids. Gives the others' reasons. */
@@ -226,6 +222,8 @@ export class LiveTable {
 interface LiveRow extends StreamedRow {
   /** The bar it is, whatever its values. */
   readonly name: string
+  /** The id of its values. */
+  readonly content: string
   readonly openTimeMs: number
   readonly bytes: number
 }
@@ -234,11 +232,12 @@ interface LiveRow extends StreamedRow {
 function removal(key: SeriesKey, openTimeMs: EpochMs, stampMicros: number): LiveRow {
   const bar = { timestamp: iso(openTimeMs), ...key }
   const json = { ...bar, ingested_at: isoMicros(stampMicros) }
-  return { name: JSON.stringify(bar), openTimeMs, insertId: idOf(json), json, bytes: bytesOf(json) }
+  const id = idOf(json)
+  return { name: JSON.stringify(bar), content: id, openTimeMs, insertId: id, json, bytes: bytesOf(json) }
 }
 
 /**
- * The id a bar is sent under: that of its values, and of those they follow. A bar that goes back to earlier values has
+ * The id a bar is sent under: that of its values, and of what was sent before. A bar that goes back to earlier values has
  * another id than the first time, or BigQuery would take it for a repeat and drop it.
  */
 const successorOf = (before: string | undefined, id: string): string =>
@@ -266,10 +265,9 @@ function rowsOf(key: SeriesKey, batch: BarBatch, stampMicros: number): LiveRow[]
     }
     const bar = { timestamp: iso(openTimeMs), ...key }
     const json = { ...bar, ...values, ingested_at: ingestedAt }
-    // The values are part of it: a bar that was restated is another row, and a repeat is the same.
-    const insertId = idOf({ ...bar, ...values })
+    const content = idOf({ ...bar, ...values })
     const bytes = bytesOf(json)
-    return { name: JSON.stringify(bar), openTimeMs, insertId, json, bytes }
+    return { name: JSON.stringify(bar), content, openTimeMs, insertId: content, json, bytes }
   })
 }
 
