@@ -14,6 +14,10 @@ export interface Selection {
   readonly from?: When
   readonly to?: When
   /** By `seriesId`: a series' own ends, from the configuration. Where present, they win over `from` and `to`. */
+  /** Answered slices to ask the venue about again: an audit. */
+  readonly recheck?:
+    | { readonly kind: 'range'; readonly range: TimeRange }
+    | { readonly kind: 'share'; readonly share: number }
   readonly perSeries?: ReadonlyMap<string, { readonly from?: When; readonly to?: When }>
 }
 

@@ -1,9 +1,18 @@
 import type { Config } from '../config/schema.ts'
 import type { RunRecord } from '../ledger/ledger.ts'
 import type { Clock, OnEvent } from '../model/events.ts'
+import type { DatedRevision } from '../pipeline/history.ts'
 import type { Gap, PlanReport, Selection, SeriesStatus, SyncReport, VerifyReport } from './api.ts'
 import { type OpenHouse, openEmptyHouse, openHouse, rootExists } from './house.ts'
-import { jobsOf, listGaps, statusOf, verifyAll } from './inspect.ts'
+import {
+  type ExplainedGap,
+  explainGaps,
+  jobsOf,
+  listGaps,
+  listRevisions,
+  statusOf,
+  verifyAll,
+} from './inspect.ts'
 import { planAll } from './plan.ts'
 import { syncAll } from './sync.ts'
 
@@ -18,6 +27,8 @@ export interface AppContext {
 
 export interface QueryOptions {
   readonly format: 'table' | 'csv' | 'json' | 'jsonl'
+  /** Shows what was known at this time, epoch ms, by this machine's clock. */
+  readonly asOfMs?: number
   /** Receives the answer in pieces, in order. */
   readonly write: (piece: string) => void | Promise<void>
 }
@@ -67,9 +78,25 @@ export async function gaps(ctx: AppContext, selection: Partial<Selection>): Prom
   return inHouse(ctx, 'read', 'gaps', (house) => listGaps(house, selection))
 }
 
+/** The same, each with the archived answers that show it and when they were given. */
+export async function explain(
+  ctx: AppContext,
+  selection: Partial<Selection>,
+): Promise<readonly ExplainedGap[]> {
+  return inHouse(ctx, 'read', 'gaps', (house) => explainGaps(house, selection))
+}
+
 /** Proof from stored bytes. Writes nothing. */
 export async function verify(ctx: AppContext, selection: Partial<Selection>): Promise<VerifyReport> {
   return inHouse(ctx, 'read', 'verify', (house) => verifyAll(house, selection, ctx.signal))
+}
+
+/** Every restated bar, by series and time. */
+export async function revisions(
+  ctx: AppContext,
+  selection: Partial<Selection>,
+): Promise<readonly DatedRevision[]> {
+  return inHouse(ctx, 'read', 'revisions', (house) => listRevisions(house, selection))
 }
 
 /** Latest first. */

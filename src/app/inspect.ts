@@ -1,10 +1,12 @@
 import { type GapRun, openClasses } from '../coverage/classify.ts'
+import { absenceSettled, askedTimes } from '../coverage/reask.ts'
 import { EverybarError } from '../model/errors.ts'
 import { hull } from '../model/range-set.ts'
 import { parseSeries, type Series } from '../model/series.ts'
-import { type TimeRange, timeRange } from '../model/time.ts'
+import { iso, type TimeRange, timeRange } from '../model/time.ts'
 import { knownEdge } from '../pipeline/edges.ts'
 import { gapsOf } from '../pipeline/gaps.ts'
+import { type DatedRevision, revisionsOf } from '../pipeline/history.ts'
 import { jobOf, type SeriesJob } from '../pipeline/house.ts'
 import { dueEnd } from '../pipeline/plan-series.ts'
 import { type Verdict, verifySeries } from '../pipeline/verify.ts'
@@ -51,11 +53,53 @@ export function offlineGaps(house: OpenHouse, job: SeriesJob, range: TimeRange):
   return gapsOf(house, job, range, dueEnd(job, { range, venueNowMs: house.clock.nowMs() }))
 }
 
+/** A gap with all there is to show for it. */
+export interface ExplainedGap extends Gap {
+  /** The archived answers that speak of it, relative to the root. */
+  readonly answers: readonly string[]
+  /** The venue's clock each time it was asked for, ascending, ISO 8601. */
+  readonly askedAt: readonly string[]
+  readonly settled: boolean
+}
+
+/** The same gaps, each with its archived answers and when they were given. */
+export async function explainGaps(house: OpenHouse, selection: Partial<Selection>): Promise<ExplainedGap[]> {
+  const all: ExplainedGap[] = []
+  for (const gap of await listGaps(house, selection)) {
+    const job = jobOf(house, parseSeries(gap.series))
+    const answers: string[] = []
+    const asked = new Set<number>()
+    for await (const record of house.ledger.slices(job.ref, gap.range)) {
+      if (record.sha256 === null) continue
+      answers.push(house.archive.pathOf(job.folder, record.sliceId))
+      for (const ms of askedTimes(record.findings) ??
+        (record.venueTimeMs === null ? [] : [record.venueTimeMs]))
+        asked.add(ms)
+    }
+    const times = [...asked].sort((a, b) => a - b)
+    const settled = !openClasses.has(gap.class) && (gap.class !== 'source_absent' || absenceSettled(times))
+    all.push({ ...gap, answers, askedAt: times.map(iso), settled })
+  }
+  return all
+}
+
 export async function listGaps(house: OpenHouse, selection: Partial<Selection>): Promise<Gap[]> {
   const all: Gap[] = []
   for (const job of await jobsOf(house, selection.series ?? [])) {
     const range = await offlineRange(house, job, selection)
     for (const gap of await offlineGaps(house, job, range)) all.push(gapReport(job.id, gap))
+  }
+  return all
+}
+
+export async function listRevisions(
+  house: OpenHouse,
+  selection: Partial<Selection>,
+): Promise<DatedRevision[]> {
+  const all: DatedRevision[] = []
+  for (const job of await jobsOf(house, selection.series ?? [])) {
+    const range = await offlineRange(house, job, selection)
+    for await (const revision of revisionsOf(house, job, range)) all.push(revision)
   }
   return all
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { runChunks } from '../chunking/run-chunks.ts'
-import { seriesId } from '../model/series.ts'
+import { type Series, seriesId } from '../model/series.ts'
 import type { Wish } from '../pipeline/range.ts'
 import { type SeriesOutcome, type Signals, syncSeries } from '../pipeline/sync.ts'
 import { Venues } from '../pipeline/venue-clock.ts'
@@ -27,7 +27,7 @@ export async function syncAll(
   const names = selection.series.map(seriesId)
   await house.ledger.putRun({ ...base, endedAtMs: null, exitCode: null, report: { series: names } })
   house.onEvent({ event: 'run_started', run_id: runId, series: names.length })
-  const outcomes = await syncEach(house, selection, { stop, hardStop: graceful(stop) })
+  const outcomes = await syncEach(house, selection, runId, { stop, hardStop: graceful(stop) })
   if (house.config.ledger === 'sqlite') await exportManifests(house, await refsOf(house, names))
   const { requests, weight, retries } = house.fetcher.stats()
   const report: SyncReport = {
@@ -52,9 +52,14 @@ async function refsOf({ ledger }: OpenHouse, names: readonly string[]) {
   return (await ledger.series()).filter((ref) => wanted.has(ref.seriesId))
 }
 
-async function syncEach(house: OpenHouse, selection: Selection, signals: Signals): Promise<SeriesOutcome[]> {
+async function syncEach(
+  house: OpenHouse,
+  selection: Selection,
+  runId: string,
+  signals: Signals,
+): Promise<SeriesOutcome[]> {
   const venues = new Venues(house)
-  const wishes = selection.series.map((series): Wish => ({ series, ...endsFor(selection, seriesId(series)) }))
+  const wishes = selection.series.map((series): Wish => wishOf(selection, series, runId))
   const outcomes: SeriesOutcome[] = []
   const each = (wish: Wish) => syncSeries(house, venues, wish, signals)
   const notStopped = (function* () {
@@ -64,6 +69,13 @@ async function syncEach(house: OpenHouse, selection: Selection, signals: Signals
     if (result) outcomes.push(result)
   }
   return outcomes
+}
+
+/** A share is drawn anew by every run. */
+function wishOf(selection: Selection, series: Series, runId: string): Wish {
+  const { recheck } = selection
+  const audit = recheck?.kind === 'share' ? { ...recheck, seed: runId } : recheck
+  return { series, ...endsFor(selection, seriesId(series)), ...(audit && { recheck: audit }) }
 }
 
 /** Aborts a grace period after `stop`. */

@@ -26,6 +26,20 @@ export interface AnswerMeta {
   readonly httpStatus: number
   /** The venue's clock at that moment, epoch ms: decides, for ever after, which bars were final. */
   readonly venueTimeMs: EpochMs
+  /** The venue's clock at earlier times it gave this very answer, ascending; the latest `EARLIER_MAX`. */
+  readonly earlierMs?: readonly EpochMs[]
+  /** Local clock when it came for the first time, where it came more than once. */
+  readonly firstFetchedAtMs?: EpochMs
+}
+
+export const EARLIER_MAX = 16
+
+/** The meta of an answer that is the same as the current one: when that was given is kept. */
+export function repeated(meta: AnswerMeta, current: AnswerMeta): AnswerMeta {
+  const earlier = new Set([...(current.earlierMs ?? []), current.venueTimeMs])
+  earlier.delete(meta.venueTimeMs)
+  const earlierMs = [...earlier].sort((a, b) => a - b).slice(-EARLIER_MAX)
+  return { ...meta, earlierMs, firstFetchedAtMs: current.firstFetchedAtMs ?? current.fetchedAtMs }
 }
 
 /** An answer, kept for good. */
@@ -65,7 +79,7 @@ export type Evidence = Readonly<Record<string, unknown>>
 /**
  * Write-once raw answers. A newer answer to the same slice becomes version 0; the older one is kept under the next
  * free number, so that a restatement has evidence. An answer whose body equals the current one adds no version but
- * updates the current meta. A current answer that turns out to be damaged is replaced and not kept.
+ * updates the current meta, which keeps when it was given before. A current answer that turns out to be damaged is replaced and not kept.
  *
  * Puts may overlap, also those of one slice. Names that cannot be a folder (an empty symbol, one longer than 200 bytes
  * once escaped, a venue with other characters than `a-z0-9-`) throw `archive.bad-name` (abort) everywhere.

@@ -40,6 +40,11 @@ export const catalog: readonly CatalogEntry[] = [
     summary: 'prove from stored bytes that series are complete, without the network',
     load: () => import('./commands/verify.ts'),
   },
+  {
+    name: 'revisions',
+    summary: 'list every bar the venue has restated, with both values',
+    load: () => import('./commands/revisions.ts'),
+  },
   { name: 'query', summary: 'run SQL over the lake (view: bars)', load: () => import('./commands/query.ts') },
   {
     name: 'export',

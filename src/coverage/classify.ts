@@ -3,6 +3,7 @@ import { intersect, type RangeSet, subtract, toRangeSet } from '../model/range-s
 import { type EpochMs, iso, type TimeRange } from '../model/time.ts'
 import { ceilToBar, nextOpen, shiftBars, type Timeframe } from '../model/timeframe.ts'
 import { type BarGrid, expectedBars, finalEnd } from './expected.ts'
+import { absenceSettled, askedTimes } from './reask.ts'
 
 /** Why an expected bar is not stored: exactly one class each. */
 export type GapClass =
@@ -104,14 +105,12 @@ export function classifyGaps(facts: CoverageFacts): GapRun[] {
       here = subtract(here, claim.ranges)
     }
   }
-  if (facts.dueEndMs !== undefined) {
-    const due = { startMs: Math.max(range.startMs, facts.dueEndMs), endMs: range.endMs }
-    const ranges = subtract(toRangeSet([due]), toRangeSet(notes.map((note) => note.range)))
-    take({ class: 'not_yet_final', ranges, evidence: "not closed by the venue's clock" }, open)
-    open = subtract(open, ranges)
-  }
   const known = toRangeSet([...answered, ...notes.map((note) => note.range)])
-  take({ class: 'never_fetched', ranges: subtract([range], known), evidence: 'never asked for' }, open)
+  const unknown = subtract([range], known)
+  const due = toRangeSet([{ startMs: 0, endMs: facts.dueEndMs ?? range.endMs }])
+  take({ class: 'never_fetched', ranges: intersect(unknown, due), evidence: 'never asked for' }, open)
+  const later = { class: 'not_yet_final', evidence: "not closed by the venue's clock" } as const
+  take({ ...later, ranges: subtract(unknown, due) }, open)
   return joinNeighbours(runs.sort((a, b) => a.range.startMs - b.range.startMs))
 }
 
@@ -140,13 +139,21 @@ function* claimsOf(note: SliceNote, facts: CoverageFacts): Generator<Claim> {
     yield { class: 'quarantined', ranges, evidence: `${note.error ?? 'rows could not be used'}${when}` }
   }
   const absent = toRangeSet(runsNamed('missing', note.findings, grid.timeframe))
-  const evidence = `the venue's answer does not hold it${when}`
+  const asked = askedTimes(note.findings) ?? []
+  const evidence = `the venue's answer does not hold it${askedText(asked)}`
   yield { class: quietBars === 'omitted' ? 'no_trade' : 'source_absent', ranges: absent, evidence }
   if (note.venueTimeMs !== null) {
     const startMs = Math.max(finalEnd(grid, note.venueTimeMs, settleMs), note.range.startMs)
     const ranges = toRangeSet([{ startMs, endMs: note.range.endMs }])
     yield { class: 'not_yet_final', ranges, evidence: `not closed at the last answer${when}` }
   }
+}
+
+function askedText(asked: readonly EpochMs[]): string {
+  if (asked.length === 0) return ''
+  const last = iso(asked.at(-1)!)
+  const times = asked.length === 1 ? `asked once, ${last}` : `asked ${asked.length} times, last ${last}`
+  return `, ${times}${absenceSettled(asked) ? ', settled' : ''}`
 }
 
 /** The runs of bars that findings of one kind name. */

@@ -28,6 +28,8 @@ export interface Finding {
   readonly openTimeMs?: EpochMs
   /** How many bars in a row; 1 unless said. */
   readonly count?: number
+  /** Of a missing run: the venue's clock each time it was asked and did not have it, ascending. */
+  readonly askedAtMs?: readonly EpochMs[]
   /** What was found, in a few words: `high 1 < low 2`. */
   readonly detail: string
 }

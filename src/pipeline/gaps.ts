@@ -2,6 +2,7 @@ import { type CoverageFacts, classifyGaps, type GapRun, type SliceNote } from '.
 import type { EpochMs, TimeRange } from '../model/time.ts'
 import { describeEdge, knownEdge } from './edges.ts'
 import { gridOf, type House, type SeriesJob } from './house.ts'
+import { withOutages } from './outages.ts'
 
 /**
  * Every missing bar of a series in `range`, classed, from the ledger alone: no request, no bar read. Cost and memory
@@ -10,7 +11,7 @@ import { gridOf, type House, type SeriesJob } from './house.ts'
  * @param dueEndMs end of the last bar that can be final by now.
  */
 export async function gapsOf(
-  house: Pick<House, 'ledger'>,
+  house: Pick<House, 'ledger' | 'sources'>,
   job: SeriesJob,
   range: TimeRange,
   dueEndMs?: EpochMs,
@@ -32,7 +33,7 @@ export async function gapsOf(
       last.openTimeMs !== null && { last: edgeFact(last.openTimeMs, describeEdge('last-bar', last)) }),
     ...(dueEndMs !== undefined && { dueEndMs }),
   }
-  return classifyGaps(facts)
+  return withOutages(house, job, classifyGaps(facts))
 }
 
 const edgeFact = (openTimeMs: EpochMs, evidence: string) => ({ openTimeMs, evidence })

@@ -1,10 +1,12 @@
 import { weightOf } from '../chunking/definitions.ts'
 import { finalEnd } from '../coverage/expected.ts'
+import { askedTimes, reaskDue } from '../coverage/reask.ts'
 import { computeExpectedSlices } from '../coverage/slices.ts'
 import type { SliceRecord } from '../ledger/ledger.ts'
 import { intersect, type RangeSet, subtract, toRangeSet, union } from '../model/range-set.ts'
-import { type Slice, sliceRanges } from '../model/slice.ts'
-import type { EpochMs, TimeRange } from '../model/time.ts'
+import { type Slice, slice, sliceId, sliceRangeAt, sliceRanges } from '../model/slice.ts'
+import { type EpochMs, HOUR_MS, type TimeRange } from '../model/time.ts'
+import { shiftBars } from '../model/timeframe.ts'
 import { gridOf, type House, type SeriesJob } from './house.ts'
 
 /** What a series still needs, worked out from the ledger alone. */
@@ -23,9 +25,24 @@ export interface PlanInput {
   readonly firstMs?: EpochMs | undefined
   /** The venue's clock, where it was read; else everything in `range` counts as due. */
   readonly venueNowMs?: EpochMs | undefined
+  /** Answered slices to ask about again, whatever the ledger says of them. */
+  readonly recheck?: Recheck | undefined
 }
 
-/** wanted − archived: what to fetch. */
+/** An audit against the venue: every slice of a range, or a share (0 to 1) of all, drawn by `seed`. */
+export type Recheck =
+  | { readonly kind: 'range'; readonly range: TimeRange }
+  | { readonly kind: 'share'; readonly share: number; readonly seed: string }
+
+/** Later than any venue's clock: what may still change some day counts as due. */
+export const SOME_DAY_MS: EpochMs = 8e15
+
+/** Final bars that an incremental run reads once more: venues restate the latest ones. */
+const OVERLAP_BARS = 2
+/** Only bars that were read this soon after they closed: older ones had settled when they were read. */
+const OVERLAP_MS = HOUR_MS
+
+/** wanted − archived: what to fetch, and what to ask once more. */
 export async function planSeries(
   house: Pick<House, 'ledger'>,
   job: SeriesJob,
@@ -33,9 +50,12 @@ export async function planSeries(
 ): Promise<SeriesTodo> {
   const { range, firstMs } = input
   const wanted = intersect([range], toRangeSet([{ startMs: firstMs ?? 0, endMs: dueEnd(job, input) }]))
-  const covered = await coveredRanges(house, job, input)
+  const { covered, again } = await coveredRanges(house, job, input)
   const missing = subtract(wanted, covered)
-  return { missing, slices: () => slicesOf(job, missing), ...costOf(job, missing) }
+  const overlap = await freshlyRead(house, job, missing)
+  const audited = await slicesToAudit(house, job, input)
+  const asked = union(missing, intersect(wanted, toRangeSet([...again, ...overlap, ...audited])))
+  return { missing: asked, slices: () => slicesOf(job, asked), ...costOf(job, asked) }
 }
 
 /** End of the last bar that can be asked for. */
@@ -44,22 +64,66 @@ export function dueEnd(job: SeriesJob, { range, firstMs, venueNowMs }: PlanInput
   return Math.min(range.endMs, finalEnd(gridOf(job, firstMs), venueNowMs, job.source.spec.settleMs))
 }
 
-/** Where no request is needed: slices answered after their window had closed, and what partial ones hold already. */
+/**
+ * Where no request is needed: slices answered after their window had closed, and what partial ones hold already. Beside
+ * it the answered slices whose absent bars are due to be asked about again.
+ */
 async function coveredRanges(
   { ledger }: Pick<House, 'ledger'>,
   job: SeriesJob,
   { range, firstMs, venueNowMs }: PlanInput,
-): Promise<RangeSet> {
-  let covered = await ledger.covered(job.ref, range)
+): Promise<{ covered: RangeSet; again: TimeRange[] }> {
+  const partial: TimeRange[] = []
+  const again: TimeRange[] = []
   for await (const record of ledger.notable(job.ref, range)) {
-    if (record.status !== 'partial') continue
-    const startMs = record.range.startMs
-    const endMs = Math.min(record.range.endMs, partialEnd(job, record, firstMs))
-    if (startMs < endMs && !mayBeClosed(job, record, venueNowMs))
-      covered = union(covered, [{ startMs, endMs }])
+    if (record.status === 'partial') {
+      const startMs = record.range.startMs
+      const endMs = Math.min(record.range.endMs, partialEnd(job, record, firstMs))
+      if (startMs < endMs && !mayBeClosed(job, record, venueNowMs)) partial.push({ startMs, endMs })
+    } else if (record.status === 'ok' || record.status === 'empty') {
+      const asked = askedTimes(record.findings)
+      if (asked && venueNowMs !== undefined && reaskDue(asked, venueNowMs)) again.push(record.range)
+    }
   }
-  return covered
+  return { covered: union(await ledger.covered(job.ref, range), toRangeSet(partial)), again }
 }
+
+/** Slices that end where something is missing and were read while their last bars were fresh. */
+async function freshlyRead(
+  { ledger }: Pick<House, 'ledger'>,
+  job: SeriesJob,
+  missing: RangeSet,
+): Promise<TimeRange[]> {
+  const fresh: TimeRange[] = []
+  for (const { startMs } of missing) {
+    const fromMs = Math.max(0, shiftBars(job.series.timeframe, startMs, -OVERLAP_BARS))
+    const before = sliceRangeAt(job.slices, fromMs)
+    if (before.endMs !== startMs) continue
+    const own = slice(job.series, job.source.spec.id, before, job.slices.limit)
+    const record = await ledger.get(job.ref, own.id)
+    if (record?.status !== 'ok' || record.venueTimeMs === null) continue
+    if (record.venueTimeMs - startMs < OVERLAP_MS) fresh.push(before)
+  }
+  return fresh
+}
+
+async function slicesToAudit(
+  { ledger }: Pick<House, 'ledger'>,
+  job: SeriesJob,
+  { range, recheck }: PlanInput,
+): Promise<TimeRange[]> {
+  if (!recheck) return []
+  const audited: TimeRange[] = []
+  for await (const record of ledger.slices(job.ref, recheck.kind === 'range' ? recheck.range : range)) {
+    if (record.sha256 === null) continue
+    if (recheck.kind === 'range' || draw(recheck.seed, record.key) < recheck.share) audited.push(record.range)
+  }
+  return audited
+}
+
+/** A number from 0 to 1 that a seed and a key always give, and that says nothing about either. */
+const draw = (seed: string, key: string): number =>
+  Number.parseInt(sliceId(`${seed} ${key}`).slice(0, 8), 16) / 2 ** 32
 
 /** End of the bars a partial answer could hold: those final when it was given. */
 const partialEnd = (job: SeriesJob, record: SliceRecord, firstMs: EpochMs | undefined): EpochMs =>

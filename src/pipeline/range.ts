@@ -6,6 +6,7 @@ import { type EpochMs, iso, type TimeRange, timeRange } from '../model/time.ts'
 import type { When } from '../model/when.ts'
 import { firstBar, knownEdge } from './edges.ts'
 import { gridOf, type House, type SeriesJob } from './house.ts'
+import type { Recheck } from './plan-series.ts'
 import type { VenueClock, Venues } from './venue-clock.ts'
 
 /** A series and the part of it that is wished for. */
@@ -15,6 +16,8 @@ export interface Wish {
   readonly from?: When
   /** Absent: the last bar that is final by the venue's clock. */
   readonly to?: When
+  /** Answered slices to ask about again. */
+  readonly recheck?: Recheck
 }
 
 export interface ResolvedRange {

@@ -1,7 +1,7 @@
 import type { AnswerMeta, ArchivedResponse } from '../archive/archive.ts'
 import { finalEnd, missingRuns } from '../coverage/expected.ts'
 import type { SliceRecord, SliceStatus } from '../ledger/ledger.ts'
-import { type BarBatch, concatBatches } from '../model/bar.ts'
+import { type BarBatch, concatBatches, emptyBatch } from '../model/bar.ts'
 import { isEverybarError } from '../model/errors.ts'
 import type { Finding } from '../model/finding.ts'
 import type { HttpRequest, RawResponse } from '../model/http.ts'
@@ -11,6 +11,7 @@ import { type EpochMs, overlap, type TimeRange } from '../model/time.ts'
 import { anchorOf, countOpens } from '../model/timeframe.ts'
 import { type Validated, validate } from '../validate/validate.ts'
 import { gridOf, type House, type SeriesJob } from './house.ts'
+import { revisedFinding, revisionsBetween } from './revisions.ts'
 import { Settler } from './settle.ts'
 import { SilenceJudge } from './silence.ts'
 
@@ -62,8 +63,8 @@ export async function acquire(
   const { response, read } = await askUntilProven(house, job, slice, request, options)
   const { meta, sha256 } = await house.archive.put(job.folder, slice, response, options.venueTimeMs)
   const older = options.answeredBefore ? await olderAnswers(house, job, slice.id) : []
-  const earlier = older.map((answer) => readable(job, slice, answer, options.anchorMs))
-  return acquired(job, slice, { meta, sha256, read }, earlier, options.anchorMs)
+  const earlier = older.map((answer) => ({ ...answer, read: readable(job, slice, answer, options.anchorMs) }))
+  return acquired(job, slice, [...earlier, { meta, sha256, read }], options.anchorMs)
 }
 
 /** Answers that end before the window does are asked for so often before the venue is told that it contradicts itself. */
@@ -117,7 +118,7 @@ function silentEnd(
 
 /** The answers a newer one has superseded, oldest first. One that is damaged is passed over: verify names it. */
 export async function olderAnswers(
-  house: House,
+  house: Pick<House, 'archive' | 'onEvent'>,
   job: SeriesJob,
   sliceId: string,
 ): Promise<ArchivedResponse[]> {
@@ -180,10 +181,8 @@ export function settleable(
   answers: readonly ArchivedResponse[],
   anchorMs: EpochMs | undefined,
 ): Acquired {
-  const older = answers.slice(0, -1).map((answer) => readable(job, slice, answer, anchorMs))
-  const { meta, sha256, ...last } = answers.at(-1)!
-  const read = readable(job, slice, { meta, ...last }, anchorMs)
-  return acquired(job, slice, { meta, sha256, read }, older, anchorMs)
+  const read = answers.map((answer) => ({ ...answer, read: readable(job, slice, answer, anchorMs) }))
+  return acquired(job, slice, read, anchorMs)
 }
 
 interface Answered extends Pick<ArchivedResponse, 'meta' | 'sha256'> {
@@ -193,14 +192,28 @@ interface Answered extends Pick<ArchivedResponse, 'meta' | 'sha256'> {
 function acquired(
   job: SeriesJob,
   slice: Slice,
-  last: Answered,
-  older: readonly (Read | Unread)[],
+  answers: readonly Answered[],
   anchorMs: EpochMs | undefined,
 ): Acquired {
+  let bars = emptyBatch
+  const revised: Finding[] = []
+  for (const { read } of answers) {
+    if (!read.ok) continue
+    for (const revision of revisionsBetween(bars, read.validated.accepted))
+      revised.push(revisedFinding(revision))
+    bars = concatBatches([bars, read.validated.accepted])
+  }
+  const last = answers.at(-1)!
   const { read } = last
-  const bars = concatBatches([...older, read].flatMap((r) => (r.ok ? [r.validated.accepted] : [])))
-  if (read.ok) return { slice, bars, record: recordOf(job, slice, last, read, bars, anchorMs) }
-  const findings: Finding[] = [{ kind: 'unreadable', detail: read.reason }]
+  const times = answers.flatMap(({ meta }) => [...(meta.earlierMs ?? []), meta.venueTimeMs])
+  const askedAtMs = times.sort((a, b) => a - b)
+  if (read.ok)
+    return {
+      slice,
+      bars,
+      record: recordOf(job, slice, last, { ...read, bars, revised, askedAtMs, anchorMs }),
+    }
+  const findings: Finding[] = [{ kind: 'unreadable', detail: read.reason }, ...revised]
   const record = {
     ...answered(slice, last),
     status: 'quarantined' as const,
@@ -215,7 +228,11 @@ interface Readable {
   readonly meta: Pick<AnswerMeta, 'url' | 'httpStatus' | 'venueTimeMs'>
   readonly body: Uint8Array
 }
-type Read = { readonly ok: true; readonly validated: Validated; readonly items: number }
+interface Read {
+  readonly ok: true
+  readonly validated: Validated
+  readonly items: number
+}
 type Unread = { readonly ok: false; readonly reason: string }
 
 function readable(
@@ -242,23 +259,25 @@ function readable(
   }
 }
 
+interface Found extends Read {
+  readonly bars: BarBatch
+  readonly revised: readonly Finding[]
+  /** The venue's clock at each answer, ascending. */
+  readonly askedAtMs: readonly EpochMs[]
+  readonly anchorMs: EpochMs | undefined
+}
+
 function recordOf(
   job: SeriesJob,
   slice: Slice,
   archived: Pick<ArchivedResponse, 'meta' | 'sha256'>,
-  { validated, items }: Read,
-  bars: BarBatch,
-  anchorMs: EpochMs | undefined,
+  { validated, items, bars, revised, askedAtMs, anchorMs }: Found,
 ): SliceRecord {
   const closed = archived.meta.venueTimeMs >= slice.range.endMs + job.source.spec.settleMs
   const holes = holesOf(job, slice, archived.meta.venueTimeMs, bars, anchorMs)
   const unusable = validated.untrusted ? holes : intersect(holes, validated.quarantined)
-  const absent = subtract(holes, unusable)
-  const findings = [
-    ...named(job, 'unreadable', unusable),
-    ...validated.findings,
-    ...named(job, 'missing', absent),
-  ]
+  const absent = named(job, 'missing', subtract(holes, unusable)).map((run) => ({ ...run, askedAtMs }))
+  const findings = [...named(job, 'unreadable', unusable), ...validated.findings, ...revised, ...absent]
   return {
     ...answered(slice, archived),
     ...edgesOf(bars),

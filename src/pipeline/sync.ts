@@ -1,13 +1,13 @@
 import { type GapRun, openClasses } from '../coverage/classify.ts'
 import { type EverybarError, isEverybarError } from '../model/errors.ts'
 import type { Series } from '../model/series.ts'
-import type { TimeRange } from '../model/time.ts'
+import type { EpochMs, TimeRange } from '../model/time.ts'
 import { adoptArchive, noteAdopted } from './adopt.ts'
 import { firstBar, knownEdge } from './edges.ts'
 import { asError, type Fetched, type FindingCounts, fetchMissing } from './fetch-missing.ts'
 import { gapsOf } from './gaps.ts'
 import { type House, jobOf, type SeriesJob } from './house.ts'
-import { dueEnd, planSeries } from './plan-series.ts'
+import { dueEnd, planSeries, SOME_DAY_MS } from './plan-series.ts'
 import { type ResolvedRange, resolveRange, type Wish } from './range.ts'
 import { type Replayed, replay } from './replay.ts'
 import { forgetPassedEnd } from './silence.ts'
@@ -60,7 +60,7 @@ export async function syncSeries(
     range = resolved.range
     await house.ledger.want(job.ref, range)
     const replayed = await replayStores(house, job, range, signals)
-    const { fetched, planned, clock } = await fetchSeries(house, venues, job, resolved, signals)
+    const { fetched, planned, clock } = await fetchSeries(house, venues, job, resolved, wish, signals)
     if (fetched && fetched.fetched > 0) await forgetPassedEnd(house, job, range)
     await noteAdopted(house, job)
     const gaps = await gapsNow(house, job, range, clock)
@@ -91,26 +91,19 @@ async function fetchSeries(
   venues: Venues,
   job: SeriesJob,
   { range, clock: known }: ResolvedRange,
+  { recheck }: Wish,
   { stop, hardStop }: Signals,
 ): Promise<{ fetched?: Fetched; planned: number; clock: VenueClock | undefined }> {
   const firstMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
-  if (!known && (await nothingToAsk(house, job, range, firstMs))) return { planned: 0, clock: undefined }
+  const plan = (atMs: EpochMs, from = firstMs) =>
+    planSeries(house, job, { range, firstMs: from, venueNowMs: atMs, recheck })
+  if (!known && (await plan(SOME_DAY_MS)).count === 0) return { planned: 0, clock: undefined }
   const clock = known ?? (await venues.clockOf(job, stop))
-  const glance = await planSeries(house, job, { range, firstMs, venueNowMs: clock.nowMs() })
-  if (glance.count === 0) return { planned: 0, clock }
+  if ((await plan(clock.nowMs())).count === 0) return { planned: 0, clock }
   const anchorMs = await firstBar(house, job, stop)
-  const todo = await planSeries(house, job, { range, firstMs: anchorMs, venueNowMs: clock.nowMs() })
+  const todo = await plan(clock.nowMs(), anchorMs)
   const fetched = await fetchMissing(house, job, todo, { clock, anchorMs, stop, hardStop })
   return { fetched, planned: todo.count, clock }
-}
-
-/** Everything was answered, and no slice waits for its window to close that by our own clock may have. */
-async function nothingToAsk(house: House, job: SeriesJob, range: TimeRange, firstMs: number | undefined) {
-  const venueNowMs = house.clock.nowMs()
-  return (
-    (await planSeries(house, job, { range, firstMs, venueNowMs: Math.max(venueNowMs, range.endMs) }))
-      .count === 0
-  )
 }
 
 /** What is missing now. Without the venue's clock, ours says which bars are due: they are not complete either way. */

@@ -31,7 +31,7 @@ export interface Verdict {
   readonly barsChecked: number
 }
 
-type VerifyHouse = Pick<House, 'archive' | 'ledger' | 'stores'>
+type VerifyHouse = Pick<House, 'archive' | 'ledger' | 'stores' | 'sources'>
 
 const FAULTS_MAX = 1_000
 

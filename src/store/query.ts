@@ -1,3 +1,7 @@
+import type { BarBatch } from '../model/bar.ts'
+import type { Series } from '../model/series.ts'
+import type { TimeRange } from '../model/time.ts'
+
 /** A column of an answer, as DuckDB names it. */
 export interface QueryColumn {
   readonly name: string
@@ -18,6 +22,13 @@ export type Cell =
   | readonly Cell[]
   | { readonly [name: string]: Cell }
 
+/** Bars of a series that open in `range`, as they were known at an earlier time. */
+export interface OlderWindow {
+  readonly series: Series
+  readonly range: TimeRange
+  readonly bars: BarBatch
+}
+
 export interface LakeQuery {
   /** The data root; the lake is under `<root>/lake`. A root without a lake has the view, with no rows. */
   readonly root: string
@@ -27,6 +38,8 @@ export interface LakeQuery {
   readonly onColumns?: (columns: readonly QueryColumn[]) => void | Promise<void>
   /** Rows in order, up to 2,048 at a time; the next ones are made when it resolves. */
   readonly onRows: (rows: readonly (readonly Cell[])[]) => void | Promise<void>
+  /** Windows where the view shows these bars and not the lake's: what was known at an earlier time. */
+  readonly older?: AsyncIterable<OlderWindow>
   readonly signal?: AbortSignal
   /** DuckDB's own limit, `2GB`; its default is most of the machine. Larger work spills to the temporary folder. */
   readonly memoryLimit?: string

@@ -10,15 +10,16 @@ import {
 } from '../../model/filesystem.ts'
 import type { RawResponse } from '../../model/http.ts'
 import type { EpochMs } from '../../model/time.ts'
-import type {
-  AnswerMeta,
-  AnswerName,
-  Archive,
-  ArchivedFile,
-  ArchivedResponse,
-  ArchiveFolder,
-  CheckedAnswer,
-  Evidence,
+import {
+  type AnswerMeta,
+  type AnswerName,
+  type Archive,
+  type ArchivedFile,
+  type ArchivedResponse,
+  type ArchiveFolder,
+  type CheckedAnswer,
+  type Evidence,
+  repeated,
 } from '../archive.ts'
 import { answerName, type Compression, folderPath, parseAnswerName } from '../paths.ts'
 import { Checkers, type CheckJob } from './check.ts'
@@ -103,18 +104,21 @@ class FsArchive implements Archive {
       httpStatus: response.status,
       venueTimeMs: Math.round(venueTimeMs),
     }
-    const answer: Answer = { meta, sha256: sha256(response.body), body: response.body }
+    const fresh: Answer = { meta, sha256: sha256(response.body), body: response.body }
     try {
-      await this.#perSlice.run(path, () => this.#turns.run(() => this.#replace(directory, slice.id, answer)))
+      const replace = () => this.#turns.run(() => this.#replace(directory, slice.id, fresh))
+      const kept = await this.#perSlice.run(path, replace)
+      return { sliceId: slice.id, meta: kept, sha256: fresh.sha256, version: 0 }
     } catch (error) {
       throw writeFault(error, path)
     }
-    return { sliceId: slice.id, meta, sha256: answer.sha256, version: 0 }
   }
 
-  async #replace(directory: string, sliceId: string, answer: Answer): Promise<void> {
+  async #replace(directory: string, sliceId: string, fresh: Answer): Promise<AnswerMeta> {
     await this.#makeReady(directory)
     const current = await this.#current(directory, sliceId)
+    const same = current?.answer?.sha256 === fresh.sha256
+    const answer = same ? { ...fresh, meta: repeated(fresh.meta, current!.answer!.meta) } : fresh
     const compression = current?.compression ?? this.#compression
     const plain = encodeAnswer(answer)
     const parts = compression === 'zstd' ? await compress(plain) : plain
@@ -128,6 +132,7 @@ class FsArchive implements Archive {
       throw error
     }
     await this.#directories.sync(directory)
+    return answer.meta
   }
 
   /** Gives the current answer a second name before another takes its own. */

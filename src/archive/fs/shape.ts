@@ -44,6 +44,8 @@ export function encodeAnswer({ meta, sha256: bodyHash, body }: Answer): Uint8Arr
     requested_at: iso(meta.requestedAtMs),
     http_status: meta.httpStatus,
     venue_time: iso(meta.venueTimeMs),
+    ...(meta.earlierMs && { also_at: meta.earlierMs.map(iso) }),
+    ...(meta.firstFetchedAtMs !== undefined && { first_fetched_at: iso(meta.firstFetchedAtMs) }),
     sha256: bodyHash,
     bytes: body.byteLength,
   }
@@ -94,6 +96,8 @@ function decodeMeta(line: Buffer): DecodedMeta {
     return value
   }
   const time = (name: string): EpochMs => number(name, Date.parse(text(name)))
+  const also = fields.also_at
+  if (also !== undefined && !Array.isArray(also)) throw new Damage('has no also_at in its meta')
   return {
     meta: {
       url: text('url'),
@@ -102,6 +106,8 @@ function decodeMeta(line: Buffer): DecodedMeta {
       requestedAtMs: time('requested_at'),
       httpStatus: number('http_status', fields.http_status),
       venueTimeMs: time('venue_time'),
+      ...(fields.first_fetched_at !== undefined && { firstFetchedAtMs: time('first_fetched_at') }),
+      ...(also && { earlierMs: also.map((at: unknown) => number('also_at', Date.parse(String(at)))) }),
     },
     bodyHash: text('sha256'),
     bodyBytes: number('bytes', fields.bytes),

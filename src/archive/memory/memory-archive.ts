@@ -1,14 +1,16 @@
 import { hash } from 'node:crypto'
 import type { RawResponse } from '../../model/http.ts'
 import type { EpochMs } from '../../model/time.ts'
-import type {
-  AnswerName,
-  Archive,
-  ArchivedFile,
-  ArchivedResponse,
-  ArchiveFolder,
-  CheckedAnswer,
-  Evidence,
+import {
+  type AnswerMeta,
+  type AnswerName,
+  type Archive,
+  type ArchivedFile,
+  type ArchivedResponse,
+  type ArchiveFolder,
+  type CheckedAnswer,
+  type Evidence,
+  repeated,
 } from '../archive.ts'
 import { answerName, evidencePath, folderPath } from '../paths.ts'
 
@@ -34,7 +36,7 @@ class MemoryArchive implements Archive {
     response: RawResponse,
     venueTimeMs: EpochMs,
   ): Promise<Omit<ArchivedResponse, 'body'>> {
-    const meta = {
+    const fresh: AnswerMeta = {
       url: response.url,
       sliceKey: slice.key,
       fetchedAtMs: Math.round(response.receivedAtMs),
@@ -51,6 +53,7 @@ class MemoryArchive implements Archive {
     const versions = kept.slices.get(slice.id) ?? []
     kept.slices.set(slice.id, versions)
     const current = versions[0]
+    const meta = current?.sha256 === sha256 ? repeated(fresh, current.meta) : fresh
     if (current && current.sha256 !== sha256) versions.push({ ...current, version: versions.length })
     versions[0] = { sliceId: slice.id, meta, body, sha256, version: 0 }
     return { sliceId: slice.id, meta, sha256, version: 0 }

@@ -1,5 +1,8 @@
 import type { Command } from 'commander'
-import type { SyncReport } from '../../app/api.ts'
+import type { Selection, SyncReport } from '../../app/api.ts'
+import { EverybarError } from '../../model/errors.ts'
+import { timeRange } from '../../model/time.ts'
+import { readWhen } from '../../model/when.ts'
 import { exitCodeOfProblems, exitCodes } from '../exit-code.ts'
 import { counted, countsText, duration, number, time } from '../format.ts'
 import { noteProblems } from '../problems.ts'
@@ -8,18 +11,27 @@ import { readSelection, type SelectionOptions, selectionOptions } from '../selec
 import { right, table } from '../table.ts'
 
 export function define(command: Command, run: Runner): void {
-  selectionOptions(command).action(
-    run(async (cli, operands: readonly string[], options: SelectionOptions) => {
-      const selection = await readSelection(cli, operands, options)
-      const { sync } = await import('../../app/commands.ts')
-      const report = await sync(await cli.app(), selection)
-      cli.finish()
-      const problems = report.series.flatMap((one) => one.problems)
-      noteProblems(cli, problems)
-      const exitCode = report.complete ? exitCodes.complete : exitCodeOfProblems(problems)
-      return { data: report, text: syncText(report), exitCode, runId: report.runId, report: true }
-    }),
-  )
+  selectionOptions(command)
+    .option('--recheck <range|share>', 'ask about answered slices again: 2024-01/2024-02, or 5%')
+    .action(
+      run(
+        async (
+          cli,
+          operands: readonly string[],
+          options: SelectionOptions & { readonly recheck?: string },
+        ) => {
+          const recheck = options.recheck === undefined ? {} : { recheck: readRecheck(options.recheck) }
+          const selection = { ...(await readSelection(cli, operands, options)), ...recheck }
+          const { sync } = await import('../../app/commands.ts')
+          const report = await sync(await cli.app(), selection)
+          cli.finish()
+          const problems = report.series.flatMap((one) => one.problems)
+          noteProblems(cli, problems)
+          const exitCode = report.complete ? exitCodes.complete : exitCodeOfProblems(problems)
+          return { data: report, text: syncText(report), exitCode, runId: report.runId, report: true }
+        },
+      ),
+    )
 }
 
 function syncText(report: SyncReport): string {
@@ -54,4 +66,19 @@ function verdict({ series, complete, interrupted }: SyncReport): string {
   if (interrupted) return `interrupted, ${open}: run the same again to go on`
   const failed = series.some(({ problems }) => problems.length > 0)
   return `${open}: ${failed ? 'see the errors above' : 'see everybar gaps'}`
+}
+
+/** `FROM/TO` as the times of a range, or `N%` as a share. */
+function readRecheck(text: string): NonNullable<Selection['recheck']> {
+  const share = /^(\d{1,3}(?:\.\d+)?)%$/.exec(text)
+  if (share && Number(share[1]) <= 100) return { kind: 'share', share: Number(share[1]) / 100 }
+  const [from, to] = text.split('/').map((part) => readWhen(part))
+  if (from?.kind === 'at' && to?.kind === 'at' && text.split('/').length === 2) {
+    return { kind: 'range', range: timeRange(from.ms, to.ms) }
+  }
+  throw new EverybarError('cli.bad-recheck', `--recheck "${text}" is neither a range nor a share`, {
+    recovery: 'abort',
+    hint: 'Write two times with a slash, 2024-01/2024-02, or a share of all answered slices, 5%.',
+    path: '--recheck',
+  })
 }

@@ -5,6 +5,7 @@ import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
 import { EverybarError, isEverybarError } from '../../model/errors.ts'
 import { lakeColumns } from '../../model/lake.ts'
 import type { LakeQuery } from '../query.ts'
+import { overlayOlder, viewAsOf } from './as-of.ts'
 import { toCell } from './cells.ts'
 import { Engine, literal, readLakeFiles } from './engine.ts'
 import { nodeFilesystem } from './filesystem.ts'
@@ -48,7 +49,7 @@ async function runIn(
   query.signal?.addEventListener('abort', stop)
   try {
     await refuseUnlessRead(connection, query.sql)
-    await makeView(connection, root, listed)
+    await makeView(connection, root, listed, query.older)
     await confine(connection, root)
     return await stream(connection, query)
   } catch (error) {
@@ -87,6 +88,7 @@ async function makeView(
   connection: DuckDBConnection,
   root: string,
   listed: readonly ListedSeries[],
+  older: LakeQuery['older'],
 ): Promise<void> {
   const texts = identity.map((name) => `${name} VARCHAR`).join(', ')
   await connection.run('CREATE SCHEMA everybar')
@@ -102,9 +104,9 @@ async function makeView(
     }
   }
   appender.closeSync()
-  await connection.run(
-    `CREATE VIEW bars AS ${viewSql(listed.flatMap(({ paths }) => paths.map((p) => join(root, p))))}`,
-  )
+  const now = viewSql(listed.flatMap(({ paths }) => paths.map((p) => join(root, p))))
+  if (older) await overlayOlder(connection, older)
+  await connection.run(`CREATE VIEW bars AS ${older ? viewAsOf(now) : now}`)
 }
 
 function viewSql(paths: readonly string[]): string {
