@@ -25,7 +25,12 @@ const kept = (root: string) => [...snapshot(root)].filter(([path]) => !path.star
 describe('sync against a simulated venue', () => {
   let venue: Simulator
   beforeAll(async () => {
-    venue = await startSimulator({ seed: 7, nowMs: Date.UTC(2024, 2, 1), weightLimit: 1e9 })
+    venue = await startSimulator({
+      seed: 7,
+      fromMs: Date.UTC(2023, 4, 1), // listed not long ago: coarse bars are made of few minutes
+      nowMs: Date.UTC(2024, 2, 1),
+      weightLimit: 1e9,
+    })
   })
   afterAll(() => venue.close())
 
