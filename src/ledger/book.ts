@@ -1,6 +1,6 @@
 import { intersect, type RangeSet, toRangeSet, union } from '../model/range-set.ts'
 import { overlap, type TimeRange } from '../model/time.ts'
-import type { SliceRecord, SliceStatus, StoreFacet } from './ledger.ts'
+import type { SliceRecord, SliceStatus, StoredFile, StoreFacet } from './ledger.ts'
 import { isAnswered, isNotable, isSettled, noCounts } from './status.ts'
 
 type Json = Readonly<Record<string, unknown>>
@@ -21,6 +21,7 @@ function checkRecord({ sliceId, range, limit, items }: SliceRecord): void {
 export class SeriesBook {
   readonly #records = new Map<string, SliceRecord>()
   readonly #facets = new Map<string, Map<string, StoreFacet>>()
+  readonly #files = new Map<string, Map<string, StoredFile>>()
   readonly #facts = new Map<string, Json>()
   #wanted: RangeSet = []
   #revision: number
@@ -44,10 +45,16 @@ export class SeriesBook {
   }
 
   /** Facets of slices that are not known are left out. */
-  recordStored(store: string, facets: readonly StoreFacet[]): void {
+  recordStored(store: string, facets: readonly StoreFacet[], files: readonly StoredFile[] = []): void {
     const known = this.#facets.get(store) ?? new Map<string, StoreFacet>()
     this.#facets.set(store, known)
     for (const facet of facets) if (this.#records.has(facet.sliceId)) known.set(facet.sliceId, facet)
+    const kept = this.#files.get(store) ?? new Map<string, StoredFile>()
+    this.#files.set(store, kept)
+    for (const file of files) {
+      if (file.sha256 === null) kept.delete(file.path)
+      else kept.set(file.path, file)
+    }
   }
 
   forget(sliceIds: readonly string[]): void {
@@ -61,6 +68,12 @@ export class SeriesBook {
 
   forgetStore(store: string): void {
     this.#facets.delete(store)
+    this.#files.delete(store)
+  }
+
+  /** By time. */
+  storedFiles(store: string): readonly StoredFile[] {
+    return [...(this.#files.get(store)?.values() ?? [])].sort((a, b) => a.range.startMs - b.range.startMs)
   }
 
   get(sliceId: string): SliceRecord | undefined {
@@ -97,7 +110,10 @@ export class SeriesBook {
 
   /** Names of stores that have committed anything. */
   get stores(): readonly string[] {
-    return [...this.#facets].filter(([, facets]) => facets.size > 0).map(([store]) => store)
+    const names = new Set([...this.#facets.keys(), ...this.#files.keys()])
+    return [...names].filter(
+      (store) => (this.#facets.get(store)?.size ?? 0) + (this.#files.get(store)?.size ?? 0) > 0,
+    )
   }
 
   counts(): Record<SliceStatus, number> {

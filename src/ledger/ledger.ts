@@ -55,6 +55,25 @@ export interface StoreFacet {
   readonly rows: number
 }
 
+/** A file a store keeps bars of a series in, as its last commit left it. */
+export interface StoredFile {
+  /** Relative to the data root, with `/`. */
+  readonly path: string
+  /** Where its bars open: a calendar month. */
+  readonly range: TimeRange
+  readonly bytes: number
+  /** Of the whole file; `null`: the store has no such file any more. */
+  readonly sha256: string | null
+}
+
+/** What a ledger can say of its own bytes. */
+export interface LedgerCheck {
+  /** Whether they are, byte for byte, what the last writer left. Without that only a comparison with the archive tells. */
+  readonly sealed: boolean
+  /** What is surely wrong with them. */
+  readonly faults: readonly { readonly path: string; readonly detail: string }[]
+}
+
 export interface RunRecord {
   readonly runId: string
   readonly command: string
@@ -85,10 +104,15 @@ export interface Ledger extends AsyncDisposable {
   record(series: LedgerSeries, records: readonly SliceRecord[]): Promise<void>
 
   /**
-   * Notes what a store has committed, all or none, durable when it resolves. Facets of slices that are not known are
-   * left out.
+   * Notes what a store has committed, and the files it left behind by path, all or none, durable when it resolves. Facets
+   * of slices that are not known are left out, and so is everything of a series that is not known.
    */
-  recordStored(series: LedgerSeries, store: string, facets: readonly StoreFacet[]): Promise<void>
+  recordStored(
+    series: LedgerSeries,
+    store: string,
+    facets: readonly StoreFacet[],
+    files?: readonly StoredFile[],
+  ): Promise<void>
 
   /** Forgets slices (their files are gone) and what stores have of them: they are simply not known any more. */
   forget(series: LedgerSeries, sliceIds: readonly string[]): Promise<void>
@@ -120,7 +144,10 @@ export interface Ledger extends AsyncDisposable {
   /** What `store` has committed, by slice, ascending. */
   stored(series: LedgerSeries, store: string): AsyncIterable<StoreFacet>
 
-  /** Takes a store's facets back, so that everything is replayed into it. */
+  /** The files of a store, by time. */
+  storedFiles(series: LedgerSeries, store: string): AsyncIterable<StoredFile>
+
+  /** Takes a store's facets and files back, so that everything is replayed into it. */
   forgetStore(series: LedgerSeries, store: string): Promise<void>
 
   /** Every series there is anything of, sorted by id. */
@@ -150,4 +177,10 @@ export interface Ledger extends AsyncDisposable {
   putRun(run: RunRecord): Promise<void>
   /** Latest start first; a hundred unless said. */
   runs(limit?: number): Promise<readonly RunRecord[]>
+
+  /** Looks at the keeper's own bytes. Costs a hash of them, and a look at their structure where that does not fit. */
+  check(): Promise<LedgerCheck>
+
+  /** Takes what is there as right, once it has been proved against the archive. */
+  reseal(): Promise<void>
 }

@@ -3,7 +3,7 @@ import { parseCompositeKey } from '../../model/slice.ts'
 import type { TimeRange } from '../../model/time.ts'
 import { SeriesBook } from '../book.ts'
 import { corrupt, newerVersion } from '../faults.ts'
-import type { LedgerSeries, SliceRecord, StoreFacet } from '../ledger.ts'
+import type { LedgerSeries, SliceRecord, StoredFile, StoreFacet } from '../ledger.ts'
 import {
   entryOf,
   MANIFEST_VERSION,
@@ -28,6 +28,7 @@ interface OwnHead {
   readonly revision: number
   readonly wanted: readonly (readonly [number, number])[]
   readonly facts: Readonly<Record<string, Json>>
+  readonly files?: Readonly<Record<string, readonly StoredFile[]>>
 }
 
 interface OwnEntry {
@@ -49,6 +50,7 @@ export function writeDocument(series: LedgerSeries, place: ManifestPlace, book: 
     revision: book.revision,
     wanted: book.wanted.map(({ startMs, endMs }) => [startMs, endMs]),
     facts: book.facts,
+    ...filesOf(book),
   }
   const stored = storedBySlice(book)
   const lines = records.map((record) => {
@@ -62,6 +64,13 @@ export function writeDocument(series: LedgerSeries, place: ManifestPlace, book: 
   })
   const head = manifestHead(place, summaryOf(book.counts(), latestMs), { everybar })
   return `${head},\n  "slices": {${lines.length > 0 ? '\n' : ''}${lines.join(',\n')}\n  }\n}\n`
+}
+
+/** The files of every store that has some. */
+function filesOf(book: SeriesBook): Pick<OwnHead, 'files'> {
+  const files = book.stores.map((store) => [store, book.storedFiles(store)] as const)
+  const some = files.filter(([, kept]) => kept.length > 0)
+  return some.length > 0 ? { files: Object.fromEntries(some) } : {}
 }
 
 function storedBySlice(book: SeriesBook): Map<string, NonNullable<OwnEntry['stored']>> {
@@ -106,6 +115,7 @@ function fill(book: SeriesBook, slices: Json, own: OwnHead | undefined): void {
   }
   book.load(records)
   for (const [store, list] of facets) book.recordStored(store, list)
+  for (const [store, files] of Object.entries(own?.files ?? {})) book.recordStored(store, [], files)
   for (const [startMs, endMs] of own?.wanted ?? []) book.want({ startMs, endMs })
   for (const [name, fact] of Object.entries(own?.facts ?? {})) book.putFact(name, fact)
 }

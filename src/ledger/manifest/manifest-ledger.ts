@@ -4,7 +4,16 @@ import { type RangeSet, union } from '../../model/range-set.ts'
 import type { TimeRange } from '../../model/time.ts'
 import { SeriesBook } from '../book.ts'
 import { notWritable } from '../faults.ts'
-import type { Ledger, LedgerSeries, RunRecord, SliceRecord, SliceStatus, StoreFacet } from '../ledger.ts'
+import type {
+  Ledger,
+  LedgerCheck,
+  LedgerSeries,
+  RunRecord,
+  SliceRecord,
+  SliceStatus,
+  StoredFile,
+  StoreFacet,
+} from '../ledger.ts'
 import type { ManifestPlace } from '../manifest-format.ts'
 import { bySeries } from '../order.ts'
 import { isAnswered } from '../status.ts'
@@ -51,10 +60,22 @@ class ManifestLedger implements Ledger {
     if (records.length > 0) await this.#change(series, (book) => book.record(structuredClone(records)))
   }
 
-  async recordStored(series: LedgerSeries, store: string, facets: readonly StoreFacet[]): Promise<void> {
+  async recordStored(
+    series: LedgerSeries,
+    store: string,
+    facets: readonly StoreFacet[],
+    files: readonly StoredFile[] = [],
+  ): Promise<void> {
     const book = await this.#book(series)
-    if (facets.some(({ sliceId }) => book.get(sliceId)))
-      await this.#change(series, (changed) => changed.recordStored(store, structuredClone(facets)))
+    const known = book.slices().length > 0
+    if ((known && files.length > 0) || facets.some(({ sliceId }) => book.get(sliceId))) {
+      const [ownFacets, ownFiles] = structuredClone([facets, files] as const)
+      await this.#change(series, (changed) => changed.recordStored(store, ownFacets, ownFiles))
+    }
+  }
+
+  async *storedFiles(series: LedgerSeries, store: string): AsyncIterable<StoredFile> {
+    yield* (await this.#book(series)).storedFiles(store)
   }
 
   async forget(series: LedgerSeries, sliceIds: readonly string[]): Promise<void> {
@@ -156,6 +177,23 @@ class ManifestLedger implements Ledger {
     } catch (error) {
       if (faultCode(error) !== 'ENOENT') throw notWritable(path, error)
     }
+  }
+
+  /** A manifest is only what it says: one that would be written otherwise was changed by somebody else. */
+  async check(): Promise<LedgerCheck> {
+    const faults: LedgerCheck['faults'][number][] = []
+    for (const series of await this.series()) {
+      const place = this.#placeOf(series)
+      const text = await readText(this.#files, place.path)
+      if (text === undefined) continue
+      if (writeDocument(series, place, readDocument(text, place.path).book) !== text)
+        faults.push({ path: place.path, detail: 'it is not written as everybar writes it' })
+    }
+    return { sealed: false, faults }
+  }
+
+  async reseal(): Promise<void> {
+    for (const series of await this.series()) await this.#change(series, () => {})
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

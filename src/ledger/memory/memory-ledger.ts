@@ -1,7 +1,16 @@
 import type { RangeSet } from '../../model/range-set.ts'
 import type { TimeRange } from '../../model/time.ts'
 import { SeriesBook } from '../book.ts'
-import type { Ledger, LedgerSeries, RunRecord, SliceRecord, SliceStatus, StoreFacet } from '../ledger.ts'
+import type {
+  Ledger,
+  LedgerCheck,
+  LedgerSeries,
+  RunRecord,
+  SliceRecord,
+  SliceStatus,
+  StoredFile,
+  StoreFacet,
+} from '../ledger.ts'
 import { bySeries, latestFirst } from '../order.ts'
 import { isAnswered } from '../status.ts'
 
@@ -31,8 +40,17 @@ class MemoryLedger implements Ledger {
     if (records.length > 0) this.#bookToWrite(series).record(structuredClone(records))
   }
 
-  async recordStored(series: LedgerSeries, store: string, facets: readonly StoreFacet[]): Promise<void> {
-    this.#book(series).recordStored(store, structuredClone(facets))
+  async recordStored(
+    series: LedgerSeries,
+    store: string,
+    facets: readonly StoreFacet[],
+    files: readonly StoredFile[] = [],
+  ): Promise<void> {
+    this.#book(series).recordStored(store, structuredClone(facets), structuredClone(files))
+  }
+
+  async *storedFiles(series: LedgerSeries, store: string): AsyncIterable<StoredFile> {
+    yield* this.#book(series).storedFiles(store)
   }
 
   async forget(series: LedgerSeries, sliceIds: readonly string[]): Promise<void> {
@@ -106,6 +124,12 @@ class MemoryLedger implements Ledger {
   async runs(limit = 100): Promise<readonly RunRecord[]> {
     return [...this.#runs.values()].sort(latestFirst).slice(0, limit)
   }
+
+  async check(): Promise<LedgerCheck> {
+    return { sealed: true, faults: [] }
+  }
+
+  async reseal(): Promise<void> {}
 
   async [Symbol.asyncDispose](): Promise<void> {}
 }

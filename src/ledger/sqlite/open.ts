@@ -10,8 +10,12 @@ import { APPLICATION_ID, migrations, SCHEMA_VERSION } from './schema.ts'
 /** How long to wait for another process that happens to checkpoint or recover the file. */
 const BUSY_MS = 5_000
 
-/** Opens, and makes or migrates, the database for writing. */
-export function openToWrite(path: string): DatabaseSync {
+/**
+ * Opens, and makes or migrates, the database for writing.
+ *
+ * @param beforeChange called before the first byte of the file may change, here or later.
+ */
+export function openToWrite(path: string, beforeChange: () => void): DatabaseSync {
   try {
     mkdirSync(dirname(path), { recursive: true })
   } catch (error) {
@@ -21,6 +25,7 @@ export function openToWrite(path: string): DatabaseSync {
     const db = new DatabaseSync(path, { timeout: BUSY_MS })
     try {
       checkOurs(db, path)
+      if (versionOf(db) !== SCHEMA_VERSION) beforeChange()
       db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -16000')
       migrate(db)
       return db

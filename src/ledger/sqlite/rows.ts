@@ -1,5 +1,5 @@
 import type { Finding } from '../../model/finding.ts'
-import type { SliceRecord, SliceStatus } from '../ledger.ts'
+import type { SliceRecord, SliceStatus, StoredFile } from '../ledger.ts'
 
 /** Columns of a record, in the order rows are read and written. */
 export const recordColumns = [
@@ -64,4 +64,18 @@ export function fromRow(row: Row): SliceRecord {
     venueTimeMs: row[14] as number | null,
     findings: findings === null ? [] : (JSON.parse(findings) as Finding[]),
   }
+}
+
+/** A file as it stands in its table, after store and series. */
+export const toFileRow = ({ path, range, bytes, sha256 }: StoredFile): Cell[] => [
+  range.startMs,
+  range.endMs,
+  path,
+  bytes,
+  sha256,
+]
+
+export function fromFileRow([startMs, endMs, path, bytes, sha256]: Row): StoredFile {
+  const range = { startMs: startMs as number, endMs: endMs as number }
+  return { path: path as string, range, bytes: bytes as number, sha256: sha256 as string }
 }

@@ -81,6 +81,18 @@ export const migrations: readonly string[] = [
 
   CREATE INDEX run_by_start ON run (started_ms, run_id);
   `,
+  `
+  CREATE TABLE stored_file (
+    store INTEGER NOT NULL REFERENCES store (id),
+    series INTEGER NOT NULL REFERENCES series (id),
+    start_ms INTEGER NOT NULL,
+    end_ms INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (store, series, start_ms, path)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]
 
 export const SCHEMA_VERSION = migrations.length

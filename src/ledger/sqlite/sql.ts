@@ -52,6 +52,17 @@ export const RECORD_STORED = `INSERT INTO stored (store, slice, sha256, row_coun
   SELECT ?, id, ?, ? FROM slice WHERE series = ? AND slice_id = ?
   ON CONFLICT (store, slice) DO UPDATE SET sha256 = excluded.sha256, row_count = excluded.row_count`
 
+/** Parameters: store, series, start, end, path, bytes, hash. */
+export const RECORD_FILE = 'INSERT OR REPLACE INTO stored_file VALUES (?, ?, ?, ?, ?, ?, ?)'
+export const FORGET_FILE =
+  'DELETE FROM stored_file WHERE store = ? AND series = ? AND start_ms = ? AND path = ?'
+
+/** Parameters: store name, series. */
+export const FORGET_FILES =
+  'DELETE FROM stored_file WHERE store = (SELECT id FROM store WHERE name = ?) AND series = ?'
+export const STORED_FILES = `SELECT start_ms, end_ms, path, bytes, sha256 FROM stored_file
+  WHERE store = (SELECT id FROM store WHERE name = ?) AND series = ? ORDER BY start_ms, path`
+
 /** Parameters: series id, endpoint, span, 1 when its records change. */
 export const KNOW_SERIES = `INSERT INTO series (series_id, endpoint, span_ms, revision) VALUES (?, ?, ?, ?)
   ON CONFLICT (series_id, endpoint) DO UPDATE

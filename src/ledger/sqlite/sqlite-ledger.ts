@@ -2,11 +2,21 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { type RangeSet, union } from '../../model/range-set.ts'
 import { type EpochMs, overlap, type TimeRange } from '../../model/time.ts'
 import { corrupt, notWritable } from '../faults.ts'
-import type { Ledger, LedgerSeries, RunRecord, SliceRecord, SliceStatus, StoreFacet } from '../ledger.ts'
+import type {
+  Ledger,
+  LedgerCheck,
+  LedgerSeries,
+  RunRecord,
+  SliceRecord,
+  SliceStatus,
+  StoredFile,
+  StoreFacet,
+} from '../ledger.ts'
 import { noCounts } from '../status.ts'
 import { sqliteFault } from './faults.ts'
 import { openToRead, openToWrite } from './open.ts'
-import { type Cell, fromRow, type Row, recordColumns, toRow } from './rows.ts'
+import { type Cell, fromFileRow, fromRow, type Row, recordColumns, toFileRow, toRow } from './rows.ts'
+import { Seal, structureFaults } from './seal.ts'
 import * as sql from './sql.ts'
 import { WriteQueue } from './write-queue.ts'
 
@@ -44,12 +54,25 @@ class SqliteLedger implements Ledger {
   readonly #readOnly: boolean
   readonly #writes: WriteQueue
   readonly #statements = new Map<string, StatementSync>()
+  readonly #seal: Seal
+  #touched = false
+  /** Something else has changed the file, and it was not proved since. */
+  #doubted = false
 
   constructor({ path, readOnly = false }: SqliteLedgerOptions) {
     this.#path = path
     this.#readOnly = readOnly
-    this.#db = readOnly ? openToRead(path) : openToWrite(path)
-    this.#writes = new WriteQueue(this.#db)
+    this.#seal = new Seal(path)
+    if (!readOnly) this.#doubted = this.#seal.look() === 'changed'
+    this.#db = readOnly ? openToRead(path) : openToWrite(path, () => this.#unseal())
+    this.#writes = new WriteQueue(this.#db, () => this.#unseal())
+  }
+
+  #unseal(): void {
+    if (this.#touched) return
+    this.#touched = true
+    if (this.#doubted) this.#seal.breakOpen()
+    else this.#seal.remove()
   }
 
   async record(series: LedgerSeries, records: readonly SliceRecord[]): Promise<void> {
@@ -62,8 +85,13 @@ class SqliteLedger implements Ledger {
     })
   }
 
-  async recordStored(series: LedgerSeries, store: string, facets: readonly StoreFacet[]): Promise<void> {
-    if (facets.length === 0) return
+  async recordStored(
+    series: LedgerSeries,
+    store: string,
+    facets: readonly StoreFacet[],
+    files: readonly StoredFile[] = [],
+  ): Promise<void> {
+    if (facets.length + files.length === 0) return
     await this.#write(() => {
       const known = this.#find(series)
       if (!known) return
@@ -71,7 +99,17 @@ class SqliteLedger implements Ledger {
       const storeId = this.#rows('SELECT id FROM store WHERE name = ?', store)[0]![0]!
       const insert = this.#statement(sql.RECORD_STORED)
       for (const { sliceId, sha256, rows } of facets) insert.run(storeId, sha256, rows, known.id, sliceId)
+      for (const file of files) {
+        if (file.sha256 === null) this.#run(sql.FORGET_FILE, storeId, known.id, file.range.startMs, file.path)
+        else this.#run(sql.RECORD_FILE, storeId, known.id, ...toFileRow(file))
+      }
     })
+  }
+
+  async *storedFiles(series: LedgerSeries, store: string): AsyncIterable<StoredFile> {
+    const known = this.#read(() => this.#find(series))
+    const rows = known ? this.#read(() => this.#rows(sql.STORED_FILES, store, known.id)) : []
+    for (const row of rows) yield fromFileRow(row)
   }
 
   async forget(series: LedgerSeries, sliceIds: readonly string[]): Promise<void> {
@@ -186,6 +224,9 @@ class SqliteLedger implements Ledger {
         store,
         known.id,
       )
+      const files =
+        'DELETE FROM stored_file WHERE store = (SELECT id FROM store WHERE name = ?) AND series = ?'
+      this.#run(files, store, known.id)
     })
   }
 
@@ -274,10 +315,28 @@ class SqliteLedger implements Ledger {
     )
   }
 
+  async check(): Promise<LedgerCheck> {
+    const state = this.#doubted ? 'changed' : this.#touched ? 'unsealed' : this.#seal.look()
+    if (state === 'whole') return { sealed: true, faults: [] }
+    const detail = 'it is not byte for byte what everybar last left'
+    const changed = state === 'changed' ? [{ path: this.#path, detail }] : []
+    return { sealed: false, faults: [...changed, ...structureFaults(this.#db, this.#path)] }
+  }
+
+  async reseal(): Promise<void> {
+    if (this.#readOnly) throw notWritable(this.#path, 'it was opened for reading')
+    this.#writes.flush()
+    this.#doubted = false
+    this.#touched = false
+    this.#unseal()
+    this.#db.exec('VACUUM') // nothing of what was damaged remains, not even where nothing is kept
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#db.isOpen) return
     this.#writes.flush()
     this.#db.close()
+    if (!this.#readOnly && !this.#doubted) this.#seal.set()
   }
 
   /** The series' row, made and widened as needed; only inside a write. */

@@ -12,10 +12,12 @@ interface Waiting {
  */
 export class WriteQueue {
   readonly #db: DatabaseSync
+  readonly #beforeWriting: () => void
   #waiting: Waiting[] = []
 
-  constructor(db: DatabaseSync) {
+  constructor(db: DatabaseSync, beforeWriting: () => void) {
     this.#db = db
+    this.#beforeWriting = beforeWriting
   }
 
   /** Resolves when `write` and its transaction are durable. */
@@ -51,6 +53,7 @@ export class WriteQueue {
   }
 
   #transaction(group: readonly Waiting[]): void {
+    this.#beforeWriting()
     this.#db.exec('BEGIN IMMEDIATE')
     try {
       for (const { write } of group) write()
