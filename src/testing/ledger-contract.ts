@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { Ledger, RunRecord, SliceRecord, StoredFile } from '../ledger/ledger.ts'
+import type { Ledger, RunRecord, SliceRecord } from '../ledger/ledger.ts'
 import type { TimeRange } from '../model/time.ts'
 import { collect } from './collect.ts'
+import { ledgerBytesContract } from './ledger-bytes-contract.ts'
 import { at, btc, eth, facet, failed, hash, idOf, sliceRecord, span } from './ledger-samples.ts'
 
 /** A ledger under test. `open` may be called again after the one before is closed, and sees what it recorded. */
@@ -13,6 +14,8 @@ export interface LedgerSubject {
 
 /** Everything the `Ledger` door promises, for any keeper. */
 export function ledgerContract(name: string, makeSubject: () => Promise<LedgerSubject>): void {
+  ledgerBytesContract(name, makeSubject)
+
   describe(`ledger: ${name}`, () => {
     let subject: LedgerSubject
     let ledger: Ledger
@@ -274,41 +277,6 @@ export function ledgerContract(name: string, makeSubject: () => Promise<LedgerSu
         expect(await unstored('lake')).toEqual([0, 1, 2].map(idOf))
         expect(await collect(ledger.stored(eth, 'lake'))).toEqual([facet(0)])
         expect(await collect(ledger.stored(btc, 'timescale'))).toEqual([facet(0)])
-      })
-
-      test('keeps the files a store left, by time, until they are gone or taken back', async () => {
-        const file = (n: number, fields: Partial<StoredFile> = {}): StoredFile => ({
-          path: `lake/x/${n}.parquet`,
-          range: span(n, n + 1),
-          bytes: 10 + n,
-          sha256: hash('f'),
-          ...fields,
-        })
-        await record(sliceRecord(0))
-        await ledger.recordStored(btc, 'lake', [facet(0)], [file(2), file(0)])
-        await ledger.recordStored(btc, 'lake', [], [file(1), file(2, { bytes: 99, sha256: hash('e') })])
-        const changed = [file(0), file(1), file(2, { bytes: 99, sha256: hash('e') })]
-        expect(await collect(ledger.storedFiles(btc, 'lake'))).toEqual(changed)
-        expect(await collect(ledger.storedFiles(btc, 'timescale'))).toEqual([])
-        await ledger.recordStored(btc, 'lake', [], [file(1, { bytes: 0, sha256: null })])
-        expect(await collect(ledger.storedFiles(btc, 'lake'))).toEqual([changed[0], changed[2]])
-        if (subject.keepsAcrossOpens) {
-          await ledger[Symbol.asyncDispose]()
-          ledger = await subject.open()
-          expect(await collect(ledger.storedFiles(btc, 'lake'))).toEqual([changed[0], changed[2]])
-        }
-        await ledger.forgetStore(btc, 'lake')
-        expect(await collect(ledger.storedFiles(btc, 'lake'))).toEqual([])
-        await ledger.recordStored(eth, 'lake', [], [file(0)])
-        expect(await collect(ledger.storedFiles(eth, 'lake'))).toEqual([])
-      })
-
-      test('what it has just written has no fault', async () => {
-        await record(sliceRecord(0))
-        expect((await ledger.check()).faults).toEqual([])
-        await ledger.reseal()
-        expect((await ledger.check()).faults).toEqual([])
-        expect(await ids(ledger.slices(btc))).toEqual([idOf(0)])
       })
 
       test('facets of slices that are not known are left out', async () => {
