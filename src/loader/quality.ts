@@ -56,7 +56,7 @@ export async function checkQuality(
   const [sums] = (await engine
     .rows(sumsOf(select, plan.columns, options.timeframe))
     .catch((cause: unknown) => {
-      throw unreadable(path, cause)
+      throw unreadable(source.paths, cause)
     })) as Sums[]
   const findings = [
     ...orderFindings(path, sums!),

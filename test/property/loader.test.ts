@@ -195,7 +195,7 @@ describe('features', () => {
     const range = { startMs: from * MINUTE_MS, endMs: to * MINUTE_MS }
     const sql = featureSql(select, features, { timeframe: minute, range, keep: ['x'] })
     const names = ['x', ...features.map(featureName)]
-    return concatFrames(await collect(framesOf(engine, sql, names, 'memory', 1000)), names)
+    return concatFrames(await collect(framesOf(engine, sql, names, ['memory'], 1000)), names)
   }
 
   const rowsUpTo = (frame: Frame, i: number) =>

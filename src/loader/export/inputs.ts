@@ -69,16 +69,13 @@ async function extentOf(
        WHERE open_time >= ${timestamp(startMs)} AND open_time < ${timestamp(endMs)}`,
     )
     .catch((cause: unknown) => {
-      throw unreadable(guilty(root, files, cause), cause)
+      throw unreadable(
+        files.map((file) => join(root, file.path)),
+        cause,
+      )
     })
   const { first, last } = row as { first: number | null; last: number | null }
   return first === null || last === null ? undefined : { firstMs: first, lastMs: last }
-}
-
-/** Which of several files an error of DuckDB's is about. */
-const guilty = (root: string, files: readonly FileDigest[], cause: unknown): string => {
-  const paths = files.map((file) => join(root, file.path))
-  return paths.find((path) => String((cause as Error).message).includes(path)) ?? paths[0]!
 }
 
 /** The stored rows of a series in a range, month after month. */
@@ -89,9 +86,8 @@ export async function* storedRows(
   columns: readonly string[],
   range: TimeRange,
 ): AsyncGenerator<Frame> {
-  for (const { path } of input.files) {
-    yield* scan(engine, { paths: [join(root, path)] }, { time: 'open_time', columns, range })
-  }
+  const paths = input.files.map((file) => join(root, file.path))
+  yield* scan(engine, { paths }, { time: 'open_time', columns, range })
 }
 
 /** Size and SHA-256 of a file, in constant memory. */

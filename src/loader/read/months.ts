@@ -79,7 +79,7 @@ export class Months {
     }
     const options = { timeframe, range, keep: plan.columns }
     const sql = featureSql(selects.join(' UNION ALL '), plan.features, options)
-    yield* framesOf(this.#engine, sql, this.names, file.path, plan.rowsMax)
+    yield* framesOf(this.#engine, sql, this.names, [file.path], plan.rowsMax)
   }
 
   #read(range: TimeRange, columns = this.plan.columns): ReadPlan {

@@ -22,15 +22,15 @@ export async function* scan(
   rowsMax: number = ROWS_PER_FRAME,
 ): AsyncGenerator<Frame> {
   const sql = await selectOf(engine, source, plan)
-  yield* framesOf(engine, sql, plan.columns, source.paths[0]!, rowsMax)
+  yield* framesOf(engine, sql, plan.columns, source.paths, rowsMax)
 }
 
-/** The answer of `sql` (`t`, then `names`, all DOUBLE) as frames. `path` is named when something is wrong. */
+/** The answer of `sql` (`t`, then `names`, all DOUBLE) as frames. One of `paths` is named when something is wrong. */
 export async function* framesOf(
   engine: Engine,
   sql: string,
   names: readonly string[],
-  path: string,
+  paths: readonly string[],
   rowsMax: number,
 ): AsyncGenerator<Frame> {
   let buffer = allocate(names.length + 1, rowsMax)
@@ -45,7 +45,7 @@ export async function* framesOf(
         rows += count
         from += count
         if (rows < rowsMax) continue
-        lastMs = ascends(buffer[0]!, rows, lastMs, path)
+        lastMs = ascends(buffer[0]!, rows, lastMs, paths)
         yield frame(buffer, names, rows)
         buffer = allocate(names.length + 1, rowsMax)
         rows = 0
@@ -53,9 +53,9 @@ export async function* framesOf(
     }
   } catch (error) {
     if (error instanceof ParquetLoaderError || error instanceof TypeError) throw error
-    throw unreadable(path, error)
+    throw unreadable(paths, error)
   }
-  ascends(buffer[0]!, rows, lastMs, path)
+  ascends(buffer[0]!, rows, lastMs, paths)
   if (rows > 0) yield frame(buffer, names, rows)
 }
 
@@ -73,14 +73,14 @@ function frame(buffer: readonly Float64Array[], names: readonly string[], rows: 
 }
 
 /** The last time, when all of them ascend from `lastMs`. */
-function ascends(times: Float64Array, rows: number, lastMs: number, path: string): number {
+function ascends(times: Float64Array, rows: number, lastMs: number, paths: readonly string[]): number {
   let last = lastMs
   for (let i = 0; i < rows; i++) {
     const ms = times[i]!
     if (!(ms > last)) {
       const value = Number.isNaN(ms) ? 'no time' : iso(ms)
       throw new DataQualityError('loader.disorder', 'rows are not in time order, one a time', {
-        path,
+        path: monthPath(paths, ms),
         value,
         hint: 'Run the quality checks to see where; the loader sorts such files, an export of the lake does not: rebuild the month.',
       })
@@ -88,4 +88,10 @@ function ascends(times: Float64Array, rows: number, lastMs: number, path: string
     last = ms
   }
   return last
+}
+
+/** The file whose name has the month of `ms`. */
+function monthPath(paths: readonly string[], ms: number): string {
+  const month = Number.isNaN(ms) ? 'none' : new Date(ms).toISOString().slice(0, 7).replace('-', '_')
+  return paths.find((path) => path.includes(`_${month}_`)) ?? paths[0]!
 }

@@ -7,7 +7,7 @@ import {
 } from '../errors.ts'
 import { type Engine, identifier, literal, timestamp } from './engine.ts'
 
-/** Files that together hold a run of time, oldest first: where two have a row of one time, the later file's is taken. */
+/** Files that together hold a run of time, oldest first. */
 export interface Source {
   readonly paths: readonly string[]
 }
@@ -32,33 +32,53 @@ const zoned = /^TIMESTAMP WITH TIME ZONE$/
 
 /** The column types of one file, by name, in order. @throws DataQualityError `loader.unreadable-file`. */
 export async function typesOf(engine: Engine, path: string): Promise<ReadonlyMap<string, string>> {
-  const rows = await engine.rows(`DESCRIBE SELECT * FROM ${table(path)}`).catch((cause: unknown) => {
-    throw unreadable(path, cause)
+  const rows = await engine.rows(`DESCRIBE SELECT * FROM ${table([path])}`).catch((cause: unknown) => {
+    throw unreadable([path], cause)
   })
   return new Map(rows.map((row) => [String(row.column_name), String(row.column_type)]))
 }
 
 /**
- * A SELECT that gives `t` (DOUBLE, epoch ms) and every column of the plan as DOUBLE under its own name.
+ * A SELECT that gives `t` (DOUBLE, epoch ms) and every column of the plan as DOUBLE under its own name. Rows come file
+ * after file as they stand; with `plan.mend` by time, of rows of one time the last of the last file.
  *
  * @throws SchemaValidationError `loader.schema` naming every column that is missing or not of a usable kind.
  * @throws DataQualityError `loader.unreadable-file`.
  */
 export async function selectOf(engine: Engine, source: Source, plan: ReadPlan): Promise<string> {
   const names = plan.columns.map(identifier).join(', ')
-  const layers: string[] = []
-  for (const path of source.paths) layers.push(selectFile(path, await typesOf(engine, path), plan))
-  if (layers.length === 1 && !plan.mend) return layers[0]!
-  const all = layers.map(
-    (sql, layer) => `SELECT *, ${layer} AS __layer, row_number() OVER () AS __row FROM (${sql})`,
+  const parts = await alike(engine, source.paths)
+  const selects = parts.map(({ paths, types }) => selectFiles(paths, types, plan))
+  if (!plan.mend) return selects.join(' UNION ALL ')
+  const all = selects.map(
+    (sql, part) => `SELECT *, ${part} AS __part, row_number() OVER () AS __row FROM (${sql})`,
   )
   return (
     `SELECT t${names && `, ${names}`} FROM (${all.join(' UNION ALL ')}) ` +
-    'QUALIFY row_number() OVER (PARTITION BY t ORDER BY __layer DESC, __row DESC) = 1 ORDER BY t'
+    'QUALIFY row_number() OVER (PARTITION BY t ORDER BY __part DESC, __row DESC) = 1 ORDER BY t'
   )
 }
 
-function selectFile(path: string, types: ReadonlyMap<string, string>, plan: ReadPlan): string {
+interface Part {
+  readonly paths: string[]
+  readonly types: ReadonlyMap<string, string>
+}
+
+/** Runs of files of one schema: each can be read at once, and DuckDB never has to make one type of two. */
+async function alike(engine: Engine, paths: readonly string[]): Promise<Part[]> {
+  const parts: Part[] = []
+  let schema = ''
+  for (const path of paths) {
+    const types = await typesOf(engine, path)
+    const own = JSON.stringify([isJson(path), ...types])
+    if (own === schema) parts.at(-1)!.paths.push(path)
+    else parts.push({ paths: [path], types })
+    schema = own
+  }
+  return parts
+}
+
+function selectFiles(paths: readonly string[], types: ReadonlyMap<string, string>, plan: ReadPlan): string {
   const faults: string[] = []
   const time = timeExpression(plan.time, types, faults)
   const values = plan.columns.map((name) => {
@@ -67,14 +87,14 @@ function selectFile(path: string, types: ReadonlyMap<string, string>, plan: Read
     return `${sql} AS ${identifier(name)}`
   })
   if (faults.length > 0) {
-    throw new SchemaValidationError('loader.schema', `${faults.join('; ')}`, {
-      path,
+    throw new SchemaValidationError('loader.schema', faults.join('; '), {
+      path: paths[0]!,
       value: [...types.keys()],
       hint: 'Correct the column names in the configuration, or write the months again with one schema.',
     })
   }
   const where = plan.range ? ` WHERE ${time!.within(plan.range)}` : ''
-  return `SELECT ${[`${time!.ms} AS t`, ...values].join(', ')} FROM ${table(path)}${where}`
+  return `SELECT ${[`${time!.ms} AS t`, ...values].join(', ')} FROM ${table(paths)}${where}`
 }
 
 interface TimeExpression {
@@ -114,15 +134,18 @@ function numberExpression(name: string, types: ReadonlyMap<string, string>, faul
   return `${identifier(name)}::DOUBLE`
 }
 
-/** A file as a table. The path is data, never a pattern. */
-function table(path: string): string {
-  const plain = literal(path.replace(/[*?[]/g, '[$&]'))
-  return path.endsWith('.json') ? `read_json(${plain}, format = 'auto')` : `read_parquet(${plain})`
+const isJson = (path: string): boolean => path.endsWith('.json')
+
+/** Files as a table. Paths are data, never patterns. */
+function table(paths: readonly string[]): string {
+  const list = `[${paths.map((path) => literal(path.replace(/[*?[]/g, '[$&]'))).join(', ')}]`
+  return isJson(paths[0]!) ? `read_json(${list}, format = 'auto')` : `read_parquet(${list})`
 }
 
-/** What DuckDB said of a file, as the loader's own error. */
-export function unreadable(path: string, cause: unknown): ParquetLoaderError {
+/** What DuckDB said of one of some files, as the loader's own error. */
+export function unreadable(paths: readonly string[], cause: unknown): ParquetLoaderError {
   const text = String((cause as Error | undefined)?.message ?? cause).split('\n')[0]!
+  const path = paths.find((one) => text.includes(one)) ?? paths[0]!
   if (/No files found|Cannot open file|No such file/i.test(text)) {
     return new DataNotFoundError('loader.file-gone', 'the file cannot be read any more', {
       path,

@@ -1,4 +1,4 @@
-import { mkdir, rename, rm } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { DuckDBVector } from '@duckdb/node-api'
 import { type Engine, identifier, literal } from '../read/engine.ts'
@@ -6,6 +6,11 @@ import { writeFault } from '../state/atomic.ts'
 
 /** Rows gathered in memory before they are written: 8 MB a column. */
 const ROWS_PER_PART = 1 << 20
+
+// A part is written by one thread, the file by all: so only the file is compressed.
+const plain = 'FORMAT parquet, COMPRESSION uncompressed, ROW_GROUP_SIZE 122880'
+const compressed = 'FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880'
+const csv = "FORMAT csv, HEADER, TIMESTAMPFORMAT '%Y-%m-%d %H:%M:%S'"
 
 let sinks = 0
 
@@ -68,13 +73,9 @@ export class ParquetSink {
     if (this.#parts.length === 0) await this.#write()
     else await this.#flush()
     this.#buffer = undefined
-    if (this.#parts.length === 1 && !this.#csv) {
-      await rename(this.#parts[0]!, this.path)
-    } else {
-      const parts = this.#parts.map((part) => literal(part)).join(', ')
-      await this.#copy(`SELECT * FROM read_parquet([${parts}])`, this.path)
-      await Promise.all(this.#parts.map((part) => rm(part)))
-    }
+    const parts = this.#parts.map((part) => literal(part)).join(', ')
+    await this.#copy(`SELECT * FROM read_parquet([${parts}])`, this.path, this.#csv ? csv : compressed)
+    await Promise.all(this.#parts.map((part) => rm(part)))
   }
 
   async #flush(): Promise<void> {
@@ -88,16 +89,13 @@ export class ParquetSink {
     }
     const part = `${this.path}.part-${this.#parts.length}.parquet`
     this.#read = 0
-    await this.#copy(`SELECT ${this.#projection} FROM ${this.#function}()`, part)
+    await this.#copy(`SELECT ${this.#projection} FROM ${this.#function}()`, part, plain)
     this.#parts.push(part)
     this.rows += this.#held
     this.#held = 0
   }
 
-  async #copy(select: string, path: string): Promise<void> {
-    const format = path.endsWith('.csv')
-      ? "FORMAT csv, HEADER, TIMESTAMPFORMAT '%Y-%m-%d %H:%M:%S'"
-      : 'FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880'
+  async #copy(select: string, path: string, format: string): Promise<void> {
     try {
       await this.#engine.run(`COPY (${select}) TO ${literal(path)} (${format})`)
     } catch (cause) {
