@@ -55,8 +55,11 @@ async function symbolsOf(
     })
   }
   fetcher.setLimits(source.spec.limits)
-  const response = await fetcher.fetch(source.instruments.request(market), { check: source.check, signal })
-  return source.instruments.decode(response.body).map(({ symbol }) => symbol)
+  const response = await fetcher.fetch(await source.instruments.request(market), {
+    check: source.check,
+    signal,
+  })
+  return (await source.instruments.decode(response.body)).map(({ symbol }) => symbol)
 }
 
 function matches(pattern: Series, symbols: readonly string[]): Series[] {

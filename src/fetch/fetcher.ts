@@ -12,9 +12,9 @@ export interface BucketLimit {
 export interface FetchOptions {
   /**
    * Judges an answer of any status; throws EverybarError to refuse it. A refusal with recovery `retry` is tried again,
-   * up to the attempts allowed; any other ends the call.
+   * up to the attempts allowed; any other ends the call. A promise is waited for.
    */
-  readonly check?: (response: RawResponse) => void
+  readonly check?: (response: RawResponse) => void | Promise<void>
   readonly signal?: AbortSignal
 }
 

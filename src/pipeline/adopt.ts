@@ -37,7 +37,8 @@ async function recordFor(house: House, job: SeriesJob, sliceId: string, anchorMs
     const current = await house.archive.get(job.folder, sliceId)
     const own = current && sliceOfKey(job, current.meta.sliceKey)
     if (!own || own.id !== sliceId) return undefined // another page size's slice, or none of ours
-    return settleable(job, own, [...(await olderAnswers(house, job, sliceId)), current], anchorMs).record
+    const answers = [...(await olderAnswers(house, job, sliceId)), current]
+    return (await settleable(job, own, answers, anchorMs)).record
   } catch (error) {
     if (!isEverybarError(error, 'archive.corrupt')) throw error
     house.onEvent({ event: 'archive_corrupt', level: 'error', series: job.id, message: error.message })

@@ -37,12 +37,12 @@ export async function askEdge(
   const { source, series } = job
   const probe = name === 'first-bar' ? source.firstBar : source.lastBar
   if (!probe) return undefined
-  const response = await house.fetcher.fetch(probe.request(series), {
+  const response = await house.fetcher.fetch(await probe.request(series), {
     check: source.check,
     ...(signal && { signal }),
   })
   const edge: Edge = {
-    openTimeMs: probe.decode(response.body, series) ?? null,
+    openTimeMs: (await probe.decode(response.body, series)) ?? null,
     askedAtMs: response.receivedAtMs,
     url: response.url,
     answer: new TextDecoder().decode(response.body.subarray(0, 512)),

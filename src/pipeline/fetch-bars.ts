@@ -105,9 +105,9 @@ function pageReader(
 ): FetchPage<Bar> {
   return async ({ startMs, endMs, limit, chunkIndex }, { signal }) => {
     const window = { series, range: { startMs: startMs ?? 0, endMs: endMs ?? asOfMs }, limit }
-    const request = source.request(window)
+    const request = await source.request(window)
     const { body } = await fetcher.fetch(request, { check: source.check, signal })
-    const judged = validate(source.decode(body, window), {
+    const judged = validate(await source.decode(body, window), {
       series,
       range: window.range,
       asOfMs,
@@ -125,7 +125,7 @@ async function anchorFor({ fetcher, signal }: BarFetching, job: SeriesJob): Prom
   const { source, series } = job
   if (anchorOf(series.timeframe) !== undefined || !source.firstBar) return undefined
   const options = { check: source.check, ...(signal && { signal }) }
-  const { body } = await fetcher.fetch(source.firstBar.request(series), options)
+  const { body } = await fetcher.fetch(await source.firstBar.request(series), options)
   return source.firstBar.decode(body, series)
 }
 

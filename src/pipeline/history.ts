@@ -61,10 +61,12 @@ async function answersTo(house: HistoryHouse, job: SeriesJob, record: SliceRecor
   const answers = [...(await olderAnswers(house, job, record.sliceId)), ...(current ? [current] : [])]
   const own = sliceOf(job.series, job.source.spec.id, record.range, record.limit)
   let bars = emptyBatch
-  return answers.map((answer) => {
+  const known: { readonly bars: BarBatch; readonly seenAtMs: EpochMs }[] = []
+  for (const answer of answers) {
     // An answer that came again unchanged was first seen when it first came.
     const seenAtMs = answer.meta.firstFetchedAtMs ?? answer.meta.fetchedAtMs
-    bars = concatBatches([bars, settleable(job, own, [answer], anchorMs).bars])
-    return { bars, seenAtMs }
-  })
+    bars = concatBatches([bars, (await settleable(job, own, [answer], anchorMs)).bars])
+    known.push({ bars, seenAtMs })
+  }
+  return known
 }

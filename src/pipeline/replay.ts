@@ -49,7 +49,7 @@ export async function readBack(
     if (!current) return undefined
     const own = slice(job.series, job.source.spec.id, record.range, record.limit)
     const answers = [...(await olderAnswers(house, job, record.sliceId)), current]
-    const acquired = settleable(job, own, answers, anchorMs)
+    const acquired = await settleable(job, own, answers, anchorMs)
     return { ...acquired, record: { ...acquired.record, sha256: record.sha256 } }
   } catch (error) {
     if (!isEverybarError(error, 'archive.corrupt')) throw error

@@ -59,11 +59,11 @@ export async function acquire(
   options: AcquireOptions,
 ): Promise<Acquired> {
   const { source, series } = job
-  const request = source.request({ series, range: options.window, limit: slice.limit })
+  const request = await source.request({ series, range: options.window, limit: slice.limit })
   const { response, read } = await askUntilProven(house, job, slice, request, options)
   const { meta, sha256 } = await house.archive.put(job.folder, slice, response, options.venueTimeMs)
   const older = options.answeredBefore ? await olderAnswers(house, job, slice.id) : []
-  const earlier = older.map((answer) => ({ ...answer, read: readable(job, slice, answer, options.anchorMs) }))
+  const earlier = await readEach(job, slice, older, options.anchorMs)
   return acquired(job, slice, [...earlier, { meta, sha256, read }], options.anchorMs)
 }
 
@@ -86,7 +86,7 @@ async function askUntilProven(
   for (let tries = 1; ; tries++) {
     const { response } = await askUntilReadable(house, job, request, options)
     const { url, status: httpStatus, body } = response
-    const read = readable(job, slice, { meta: { url, httpStatus, venueTimeMs }, body }, anchorMs)
+    const read = await readable(job, slice, { meta: { url, httpStatus, venueTimeMs }, body }, anchorMs)
     const silent = read.ok ? silentEnd(job, slice, read, options) : undefined
     if (!silent) return { response, read }
     try {
@@ -146,10 +146,10 @@ async function askUntilReadable(
   { signal, answeredBefore }: AcquireOptions,
 ): Promise<{ response: RawResponse }> {
   let refused: RawResponse | undefined
-  const check = (response: RawResponse) => {
+  const check = async (response: RawResponse) => {
     refused = undefined
     try {
-      job.source.check(response)
+      await job.source.check(response)
     } catch (error) {
       if (response.status >= 200 && response.status <= 299) refused = response
       throw error
@@ -175,14 +175,13 @@ async function askUntilReadable(
  * always. The latest value of a bar wins, and a bar a later answer leaves out is kept: venues forget, the archive does
  * not. The record speaks of the last answer.
  */
-export function settleable(
+export async function settleable(
   job: SeriesJob,
   slice: Slice,
   answers: readonly ArchivedResponse[],
   anchorMs: EpochMs | undefined,
-): Acquired {
-  const read = answers.map((answer) => ({ ...answer, read: readable(job, slice, answer, anchorMs) }))
-  return acquired(job, slice, read, anchorMs)
+): Promise<Acquired> {
+  return acquired(job, slice, await readEach(job, slice, answers, anchorMs), anchorMs)
 }
 
 interface Answered extends Pick<ArchivedResponse, 'meta' | 'sha256'> {
@@ -235,15 +234,28 @@ interface Read {
 }
 type Unread = { readonly ok: false; readonly reason: string }
 
-function readable(
+async function readEach(
+  job: SeriesJob,
+  slice: Slice,
+  answers: readonly ArchivedResponse[],
+  anchorMs: EpochMs | undefined,
+): Promise<Answered[]> {
+  const all: Answered[] = []
+  for (const answer of answers) {
+    all.push({ ...answer, read: await readable(job, slice, answer, anchorMs) })
+  }
+  return all
+}
+
+async function readable(
   { source, series }: SeriesJob,
   slice: Slice,
   { meta, body }: Readable,
   anchorMs: EpochMs | undefined,
-): Read | Unread {
+): Promise<Read | Unread> {
   try {
-    source.check({ status: meta.httpStatus, headers: {}, body, url: meta.url })
-    const page = source.decode(body, slice)
+    await source.check({ status: meta.httpStatus, headers: {}, body, url: meta.url })
+    const page = await source.decode(body, slice)
     const validated = validate(page, {
       series,
       range: slice.range,

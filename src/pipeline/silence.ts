@@ -37,12 +37,12 @@ export class SilenceJudge {
     const { source, series } = this.#job
     if (!source.nextBar || (this.#silent.startMs <= range.startMs && range.endMs <= this.#silent.endMs))
       return
-    const request = source.nextBar.request(series, range.startMs)
+    const request = await source.nextBar.request(series, range.startMs)
     const { body } = await this.#house.fetcher.fetch(request, {
       check: source.check,
       ...(signal && { signal }),
     })
-    const nextMs = source.nextBar.decode(body, series)
+    const nextMs = await source.nextBar.decode(body, series)
     if (nextMs !== undefined && nextMs < range.endMs)
       throw this.#contradiction(range, `a bar that opens at ${iso(nextMs)}`)
     this.#silent =

@@ -42,16 +42,16 @@ async function readVenue(house: Asking, job: SeriesJob, signal?: AbortSignal): P
   if (!venueInfo) return localClock(house)
   let dated: RawResponse | undefined
   try {
-    const check = (response: RawResponse) => {
+    const check = async (response: RawResponse) => {
       dated = response
-      if (response.status < 200 || response.status > 299) source.check(response)
-      else venueInfo.decode(response.body, series)
+      if (response.status < 200 || response.status > 299) await source.check(response)
+      else await venueInfo.decode(response.body, series)
     }
-    const response = await house.fetcher.fetch(venueInfo.request(series), {
+    const response = await house.fetcher.fetch(await venueInfo.request(series), {
       check,
       ...(signal && { signal }),
     })
-    const info = venueInfo.decode(response.body, series)
+    const info = await venueInfo.decode(response.body, series)
     if (info.limits.length > 0) house.fetcher.setLimits(info.limits)
     return carriedOn(house, info.venueTimeMs, response, 'venue')
   } catch (error) {

@@ -99,7 +99,7 @@ async function readSlice(
   if (record.sha256 === null) return undefined
   const answers = await answersOf(house, job, record, onFault)
   if (!answers) return undefined
-  const read = settleable(job, own, answers, anchorMs)
+  const read = await settleable(job, own, answers, anchorMs)
   const differs = differenceOf(record, read.record)
   if (differs) {
     const path = house.archive.pathOf(job.folder, record.sliceId)

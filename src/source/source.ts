@@ -6,6 +6,9 @@ import type { Series } from '../model/series.ts'
 import type { Slice } from '../model/slice.ts'
 import type { EpochMs, TimeRange } from '../model/time.ts'
 
+/** A value, now or later. */
+export type Awaitable<T> = T | Promise<T>
+
 /** One rate limit of a venue: `capacity` weight in every window of `windowMs`, per egress address. */
 export interface RateLimit {
   readonly bucket: string
@@ -68,7 +71,8 @@ export interface VenueInfo {
 
 /**
  * An endpoint's spec and its pure functions. No I/O, no clock, no waiting, no retry: the same input gives the same
- * output, always. Adding one: `docs/adding-a-source.md`.
+ * output, always. A function may answer with a promise, for libraries that know no other way; what it promises is
+ * settled without the world outside. Adding one: `docs/adding-a-source.md`.
  */
 export interface Source {
   readonly spec: EndpointSpec
@@ -77,7 +81,7 @@ export interface Source {
    * The request for a window. A window wider than the endpoint serves in one answer is a bug and throws
    * `source.window-too-wide` (abort).
    */
-  readonly request: (window: BarWindow) => HttpRequest
+  readonly request: (window: BarWindow) => Awaitable<HttpRequest>
 
   /**
    * Refuses what is not an answer: any status but 2xx, HTML, an empty or truncated body, `null`, an error object.
@@ -86,43 +90,52 @@ export interface Source {
    * @throws EverybarError `retry` for what may pass (5xx, 429, 418, HTML with status 200, broken JSON), `abort` for
    *   what will not (unknown symbol, bad interval).
    */
-  readonly check: (response: Pick<RawResponse, 'status' | 'headers' | 'body' | 'url'>) => void
+  readonly check: (response: Pick<RawResponse, 'status' | 'headers' | 'body' | 'url'>) => Awaitable<void>
 
   /**
    * Reads a checked body strictly: text that is no number, `null`, NaN and missing columns become `badRows`.
    *
    * @throws EverybarError `source.unreadable` (quarantine) when the body as a whole cannot be read.
    */
-  readonly decode: (body: Uint8Array, window: Slice | BarWindow) => DecodedPage
+  readonly decode: (body: Uint8Array, window: Slice | BarWindow) => Awaitable<DecodedPage>
 
   /** How to find the first bar the venue has of a series; absent where it cannot be asked. */
   readonly firstBar?: {
-    readonly request: (series: Series) => HttpRequest
+    readonly request: (series: Series) => Awaitable<HttpRequest>
     /** Open time of the first bar; `undefined` when the venue answered that it has none. */
-    readonly decode: (body: Uint8Array, series: Series) => EpochMs | undefined
+    readonly decode: (body: Uint8Array, series: Series) => Awaitable<EpochMs | undefined>
   }
 
   /** How to find the latest bar the venue has, closed or not; absent where it cannot be asked. */
   readonly lastBar?: {
-    readonly request: (series: Series) => HttpRequest
-    readonly decode: (body: Uint8Array, series: Series) => EpochMs | undefined
+    readonly request: (series: Series) => Awaitable<HttpRequest>
+    readonly decode: (body: Uint8Array, series: Series) => Awaitable<EpochMs | undefined>
   }
 
   /** How to find the next bar the venue has, closed or not, that opens at or after a time; absent where it cannot be asked. */
   readonly nextBar?: {
-    readonly request: (series: Series, fromMs: EpochMs) => HttpRequest
-    readonly decode: (body: Uint8Array, series: Series) => EpochMs | undefined
+    readonly request: (series: Series, fromMs: EpochMs) => Awaitable<HttpRequest>
+    readonly decode: (body: Uint8Array, series: Series) => Awaitable<EpochMs | undefined>
   }
 
   /** Every symbol a market lists, traded now or not; absent where it cannot be asked. */
   readonly instruments?: {
-    readonly request: (market: string) => HttpRequest
-    readonly decode: (body: Uint8Array) => readonly { readonly symbol: string; readonly status: string }[]
+    readonly request: (market: string) => Awaitable<HttpRequest>
+    readonly decode: (
+      body: Uint8Array,
+    ) => Awaitable<readonly { readonly symbol: string; readonly status: string }[]>
   }
 
   /** One cheap request for the venue's clock and limits; absent where there is none (the `Date` header serves then). */
   readonly venueInfo?: {
-    readonly request: (series: Series) => HttpRequest
-    readonly decode: (body: Uint8Array, series: Series) => VenueInfo
+    readonly request: (series: Series) => Awaitable<HttpRequest>
+    readonly decode: (body: Uint8Array, series: Series) => Awaitable<VenueInfo>
   }
 }
+
+type AtOnce<T> = T extends (...args: infer A) => infer R
+  ? (...args: A) => Awaited<R>
+  : { readonly [K in keyof T]: AtOnce<T[K]> }
+
+/** A source that never needs a promise: every one that is written here by hand. */
+export type SyncSource = Pick<Source, 'spec'> & AtOnce<Omit<Source, 'spec'>>

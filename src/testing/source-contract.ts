@@ -51,9 +51,9 @@ const claims = [
   ...['order', 'quietBars', 'settleMs', 'bucket', 'limits'],
 ]
 
-function thrown(run: () => unknown): EverybarError | undefined {
+async function thrown(run: () => unknown): Promise<EverybarError | undefined> {
   try {
-    run()
+    await run()
   } catch (error) {
     if (error instanceof EverybarError) return error
     throw error
@@ -119,10 +119,10 @@ function requestContract(subject: SourceSubject): void {
   const { source, series } = subject
   const { maxPoints } = policyOf(source.spec, series.timeframe)
   describe('request', () => {
-    test('is pure, charged to the bucket at the weight of its limit', () => {
+    test('is pure, charged to the bucket at the weight of its limit', async () => {
       for (const limit of [1, Math.min(10, maxPoints), maxPoints]) {
-        const request = source.request(windowOf(subject, limit))
-        expect(source.request(windowOf(subject, limit))).toEqual(request)
+        const request = await source.request(windowOf(subject, limit))
+        expect(await source.request(windowOf(subject, limit))).toEqual(request)
         expect(request.bucket).toBe(source.spec.bucket)
         expect(request.weight).toBe(weightOf(source.spec.weightPolicy, limit))
         expect(URL.canParse(request.url)).toBe(true)
@@ -134,12 +134,12 @@ function requestContract(subject: SourceSubject): void {
       ['a limit above the endpoint', windowOf(subject, 1, maxPoints + 1)],
       ['more bars than the endpoint gives', windowOf(subject, maxPoints + 1)],
       ['no limit', windowOf(subject, 1, 0)],
-    ])('a window with %s is refused', (_name, window) => {
-      const error = thrown(() => source.request(window))
+    ])('a window with %s is refused', async (_name, window) => {
+      const error = await thrown(() => source.request(window))
       expect([error?.code, error?.recovery]).toEqual(['source.window-too-wide', 'abort'])
     })
 
-    test('a series of another venue, market or kind of price is refused', () => {
+    test('a series of another venue, market or kind of price is refused', async () => {
       const { instrument } = series
       const others: Series[] = [
         { ...series, instrument: { ...instrument, venue: 'elsewhere' } },
@@ -147,7 +147,7 @@ function requestContract(subject: SourceSubject): void {
         { ...series, price: series.price === 'index' ? 'trade' : 'index' },
       ]
       for (const other of others) {
-        const error = thrown(() => source.request({ ...windowOf(subject, 1), series: other }))
+        const error = await thrown(() => source.request({ ...windowOf(subject, 1), series: other }))
         expect([error?.code, error?.recovery]).toEqual(['source.not-served', 'abort'])
       }
     })
@@ -177,9 +177,10 @@ function checkContract(subject: SourceSubject): void {
   const page = bodyOf(makeBars(subject, longPage).map(rowOf))
   const small = bodyOf(makeBars(subject, 2).map(rowOf))
   const lastRow = JSON.stringify(rowOf(makeBars(subject, 2)[1]!))
-  const url = source.request(windowOf(subject, 1)).url
-  const check = (status: number, body: string) =>
-    thrown(() => source.check({ url, status, headers: {}, body: bytes(body) }))
+  const check = async (status: number, body: string) => {
+    const { url } = await source.request(windowOf(subject, 1))
+    return thrown(() => source.check({ url, status, headers: {}, body: bytes(body) }))
+  }
 
   const notAnswers: [string, string][] = [
     ['HTML', '<!DOCTYPE html><html><body>Sign in</body></html>'],
@@ -210,25 +211,27 @@ function checkContract(subject: SourceSubject): void {
     [404, 'abort'],
   ]
   describe('check', () => {
-    test('lets an answer pass, empty or not', () => {
-      for (const body of [page, small, bodyOf([]), `${small}\n`]) expect(check(200, body)).toBeUndefined()
+    test('lets an answer pass, empty or not', async () => {
+      for (const body of [page, small, bodyOf([]), `${small}\n`]) {
+        expect(await check(200, body)).toBeUndefined()
+      }
     })
 
-    test.each(notAnswers)('status 200 with %s is no answer: retry', (_name, body) => {
-      const error = check(200, body)
+    test.each(notAnswers)('status 200 with %s is no answer: retry', async (_name, body) => {
+      const error = await check(200, body)
       expect([error?.code, error?.recovery]).toEqual(['source.not-an-answer', 'retry'])
     })
 
-    test.each(statuses)('status %i is refused: %s', (status, recovery) => {
+    test.each(statuses)('status %i is refused: %s', async (status, recovery) => {
       for (const body of ['<html>error</html>', '', page]) {
-        const error = check(status, body)
+        const error = await check(status, body)
         expect(error?.recovery).toBe(recovery)
         expect(error?.hint).not.toBe('')
       }
     })
 
-    test.each(refusals)('$name: $code', ({ status, body, code, recovery }) => {
-      const error = check(status, body)
+    test.each(refusals)('$name: $code', async ({ status, body, code, recovery }) => {
+      const error = await check(status, body)
       expect([error?.code, error?.recovery]).toEqual([code, recovery])
     })
   })
@@ -237,16 +240,16 @@ function checkContract(subject: SourceSubject): void {
 function decodeContract(subject: SourceSubject): void {
   const { source, rowOf, bodyOf, cells, native, fixtures } = subject
   const window = windowOf(subject, 10)
-  const decode = (rows: readonly (readonly unknown[])[]) => source.decode(bytes(bodyOf(rows)), window)
+  const decode = async (rows: readonly (readonly unknown[])[]) => source.decode(bytes(bodyOf(rows)), window)
   const bars = makeBars(subject, 5)
   const rows = bars.map(rowOf)
   const spoil = (i: number, cell: number, value: unknown) =>
     rows.map((row, r) => (r === i ? row.map((old, c) => (c === cell ? value : old)) : row))
 
   describe('decode', () => {
-    test('gives every bar with every field, in answer order', () => {
+    test('gives every bar with every field, in answer order', async () => {
       for (const order of [bars, [...bars].reverse(), [bars[2]!, bars[0]!, bars[0]!, bars[4]!]]) {
-        const page = decode(order.map(rowOf))
+        const page = await decode(order.map(rowOf))
         expect(barsOf(page.rows)).toEqual(order)
         expect(page.badRows).toEqual([])
         expect(nativeFields.filter((field) => page.rows.native[field])).toEqual(
@@ -255,10 +258,10 @@ function decodeContract(subject: SourceSubject): void {
       }
     })
 
-    test('is pure', () => expect(decode(rows)).toEqual(decode(rows)))
+    test('is pure', async () => expect(await decode(rows)).toEqual(await decode(rows)))
 
-    test('an empty page is no rows and no fault', () => {
-      const page = decode([])
+    test('an empty page is no rows and no fault', async () => {
+      const page = await decode([])
       expect([page.rows.length, page.badRows]).toEqual([0, []])
     })
 
@@ -275,9 +278,9 @@ function decodeContract(subject: SourceSubject): void {
       ['a list', [1]],
       ['an object', {}],
     ]
-    test.each(bad)('%s in a price or volume is a bad row, never 0', (_name, value) => {
+    test.each(bad)('%s in a price or volume is a bad row, never 0', async (_name, value) => {
       for (const field of priceFields) {
-        const page = decode(spoil(2, cells[field], value))
+        const page = await decode(spoil(2, cells[field], value))
         expect(barsOf(page.rows)).toEqual(bars.filter((_, i) => i !== 2))
         expect(page.badRows).toMatchObject([{ kind: 'bad-number', openTimeMs: bars[2]!.openTimeMs }])
         expect(page.badRows[0]!.detail).toContain('row 2')
@@ -289,36 +292,41 @@ function decodeContract(subject: SourceSubject): void {
       ['null', null],
       ['a word', 'soon'],
       ['a fraction', 1.5],
-    ])('%s for an open time is a bad row', (_name, value) => {
-      const page = decode(spoil(0, cells.openTimeMs, value))
+    ])('%s for an open time is a bad row', async (_name, value) => {
+      const page = await decode(spoil(0, cells.openTimeMs, value))
       expect(page.rows.length).toBe(4)
       expect(page.badRows).toMatchObject([{ kind: 'bad-number' }])
       expect(page.badRows[0]).not.toHaveProperty('openTimeMs')
     })
 
-    test('a row without all its columns is a bad row, one with more is read', () => {
+    test('a row without all its columns is a bad row, one with more is read', async () => {
       const short = rows.map((row, i) => (i === 1 ? row.slice(0, 4) : row))
-      expect(decode(short).badRows).toMatchObject([{ kind: 'bad-number', openTimeMs: bars[1]!.openTimeMs }])
-      expect(barsOf(decode(rows.map((row) => [...row, 'new'])).rows)).toEqual(bars)
+      expect((await decode(short)).badRows).toMatchObject([
+        { kind: 'bad-number', openTimeMs: bars[1]!.openTimeMs },
+      ])
+      expect(barsOf((await decode(rows.map((row) => [...row, 'new']))).rows)).toEqual(bars)
     })
 
-    test('a negative number is read: whether it makes sense is not judged here', () => {
-      expect(decode(spoil(3, cells.low, '-1.5')).rows.low[3]).toBe(-1.5)
+    test('a negative number is read: whether it makes sense is not judged here', async () => {
+      expect((await decode(spoil(3, cells.low, '-1.5'))).rows.low[3]).toBe(-1.5)
     })
 
-    test('what is no page at all is unreadable', () => {
+    test('what is no page at all is unreadable', async () => {
       for (const body of ['<html>', '', '[[1,', '42', '"x"', 'null']) {
-        const error = thrown(() => source.decode(bytes(body), window))
+        const error = await thrown(() => source.decode(bytes(body), window))
         expect([error?.code, error?.recovery]).toEqual(['source.unreadable', 'quarantine'])
       }
     })
 
-    test.each(Object.entries(fixtures))('fixture %s is let pass and read', (_name, { body, bars: count }) => {
-      const { url } = source.request(windowOf(subject, 1))
-      source.check({ url, status: 200, headers: {}, body: bytes(body) })
-      const page = source.decode(bytes(body), window)
-      expect([page.rows.length, page.badRows]).toEqual([count, []])
-    })
+    test.each(Object.entries(fixtures))(
+      'fixture %s is let pass and read',
+      async (_name, { body, bars: count }) => {
+        const { url } = await source.request(windowOf(subject, 1))
+        await source.check({ url, status: 200, headers: {}, body: bytes(body) })
+        const page = await source.decode(bytes(body), window)
+        expect([page.rows.length, page.badRows]).toEqual([count, []])
+      },
+    )
   })
 }
 
@@ -328,45 +336,47 @@ function extrasContract(subject: SourceSubject): void {
   for (const name of ['firstBar', 'lastBar', 'nextBar'] as const) {
     const probe = source[name]
     if (!probe) continue
-    test(`${name}: the open time of one bar, undefined where there is none`, () => {
-      const request = probe.request(series, subject.openTimeMs)
+    test(`${name}: the open time of one bar, undefined where there is none`, async () => {
+      const request = await probe.request(series, subject.openTimeMs)
       expect([request.bucket, request.weight >= 1]).toEqual([source.spec.bucket, true])
       const [bar] = makeBars(subject, 1)
       const body = bytes(bodyOf([rowOf(bar!)]))
-      expect(thrown(() => source.check({ url: request.url, status: 200, headers: {}, body }))).toBeUndefined()
-      expect(probe.decode(body, series)).toBe(bar!.openTimeMs)
-      expect(probe.decode(bytes(bodyOf([])), series)).toBeUndefined()
+      expect(
+        await thrown(() => source.check({ url: request.url, status: 200, headers: {}, body })),
+      ).toBeUndefined()
+      expect(await probe.decode(body, series)).toBe(bar!.openTimeMs)
+      expect(await probe.decode(bytes(bodyOf([])), series)).toBeUndefined()
       const broken = bytes(bodyOf([rowOf(bar!).map(() => null)]))
-      expect(thrown(() => probe.decode(broken, series))?.code).toBe('source.unreadable')
+      expect((await thrown(() => probe.decode(broken, series)))?.code).toBe('source.unreadable')
     })
   }
   const listed = subject.instruments
   if (instruments && listed) {
-    test('instruments: every symbol listed', () => {
-      const { url, bucket } = instruments.request(series.instrument.market)
+    test('instruments: every symbol listed', async () => {
+      const { url, bucket } = await instruments.request(series.instrument.market)
       expect(bucket).toBe(source.spec.bucket)
       const body = bytes(listed.body)
-      expect(thrown(() => source.check({ url, status: 200, headers: {}, body }))).toBeUndefined()
-      expect(instruments.decode(body).map(({ symbol }) => symbol)).toEqual(listed.symbols)
-      expect(thrown(() => instruments.decode(bytes('{}')))?.code).toBe('source.unreadable')
+      expect(await thrown(() => source.check({ url, status: 200, headers: {}, body }))).toBeUndefined()
+      expect((await instruments.decode(body)).map(({ symbol }) => symbol)).toEqual(listed.symbols)
+      expect((await thrown(() => instruments.decode(bytes('{}'))))?.code).toBe('source.unreadable')
     })
   }
   const info = subject.venueInfo
   if (venueInfo && info) {
-    test('venueInfo: clock and limits; the check knows its shape', () => {
-      const { url, bucket, weight } = venueInfo.request(series)
+    test('venueInfo: clock and limits; the check knows its shape', async () => {
+      const { url, bucket, weight } = await venueInfo.request(series)
       expect([bucket, weight >= 1]).toEqual([source.spec.bucket, true])
       const check = (body: string) =>
         thrown(() => source.check({ url, status: 200, headers: {}, body: bytes(body) }))
-      expect(check(info.body)).toBeUndefined()
+      expect(await check(info.body)).toBeUndefined()
       for (const body of ['', '<html>', 'null', '{}', '[]', info.body.slice(0, -2)]) {
-        expect(check(body)?.recovery).toBe('retry')
+        expect((await check(body))?.recovery).toBe('retry')
       }
-      const read = venueInfo.decode(bytes(info.body), series)
+      const read = await venueInfo.decode(bytes(info.body), series)
       expect(read.venueTimeMs).toBe(info.venueTimeMs)
       expect(read.limits.length).toBe(info.limits)
       for (const limit of read.limits) expect(limit.bucket).toBe(source.spec.bucket)
-      expect(thrown(() => venueInfo.decode(bytes('{}'), series))?.code).toBe('source.unreadable')
+      expect((await thrown(() => venueInfo.decode(bytes('{}'), series)))?.code).toBe('source.unreadable')
     })
   }
 }

@@ -52,7 +52,7 @@ interface Call {
   readonly request: HttpRequest
   readonly url: URL
   readonly shownUrl: string
-  readonly check: (response: RawResponse) => void
+  readonly check: (response: RawResponse) => void | Promise<void>
   readonly bucket: Bucket
   readonly order: number
   readonly signal: AbortSignal
@@ -217,7 +217,7 @@ class UndiciFetcher implements Fetcher {
       const headers = withoutPacking(incoming.headers)
       const attempts = call.tries + call.refusals + 1
       const response = { url: shownUrl, status, headers, body, requestedAtMs, receivedAtMs, attempts }
-      call.check(response)
+      await call.check(response)
       return { kind: 'answer', response }
     } finally {
       // A request that failed on the way may have been counted all the same.

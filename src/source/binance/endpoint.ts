@@ -5,7 +5,7 @@ import { type Series, seriesId } from '../../model/series.ts'
 import type { EpochMs } from '../../model/time.ts'
 import { countOpens, fixedWidthMs, isCalendarTimeframe } from '../../model/timeframe.ts'
 import { unreadable } from '../answer.ts'
-import type { BarWindow, EndpointSpec, Source } from '../source.ts'
+import type { BarWindow, EndpointSpec, SyncSource } from '../source.ts'
 import { checkBinance } from './check.ts'
 import { readKlineRows } from './rows.ts'
 import { getRequest, readSymbols, readVenueInfo } from './venue.ts'
@@ -21,7 +21,7 @@ export interface KlineEndpoint {
 }
 
 /** A kline endpoint as a source: the spec, and the functions all of them share. */
-export function klineSource({ spec, baseUrl, path, maxPoints, info }: KlineEndpoint): Source {
+export function klineSource({ spec, baseUrl, path, maxPoints, info }: KlineEndpoint): SyncSource {
   const { bucket } = spec
   const klines = (series: Series, limit: number, times: Readonly<Record<string, number>>): HttpRequest => {
     refuseSeries(spec, series)

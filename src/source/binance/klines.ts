@@ -1,4 +1,4 @@
-import type { EndpointSpec, Source } from '../source.ts'
+import type { EndpointSpec, SyncSource } from '../source.ts'
 import { klineSource } from './endpoint.ts'
 
 const docs = 'binance-spot-api-docs rest-api.md'
@@ -54,7 +54,7 @@ export const klinesSpec: EndpointSpec = {
 }
 
 /** Spot bars from `baseUrl`, `https://api.binance.com` or another host that serves `/api/v3`. */
-export const klines = (baseUrl: string): Source =>
+export const klines = (baseUrl: string): SyncSource =>
   klineSource({
     spec: klinesSpec,
     baseUrl,

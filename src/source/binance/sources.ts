@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { SyncSource } from '../source.ts'
 import { klines } from './klines.ts'
 import { umKlines } from './um-klines.ts'
 
@@ -13,7 +13,7 @@ export interface BinanceOptions {
 }
 
 /** The venue's bar endpoints: `binance.klines` and `binance.um-klines`. */
-export function binanceSources(options: BinanceOptions = {}): readonly Source[] {
+export function binanceSources(options: BinanceOptions = {}): readonly SyncSource[] {
   const { spot, futures } = binanceHosts(options)
   return [klines(spot), umKlines(futures)]
 }

@@ -1,4 +1,4 @@
-import type { EndpointSpec, Source } from '../source.ts'
+import type { EndpointSpec, SyncSource } from '../source.ts'
 import { klineSource } from './endpoint.ts'
 import { klinesSpec } from './klines.ts'
 
@@ -39,7 +39,7 @@ export const umKlinesSpec: EndpointSpec = {
 }
 
 /** Bars of USD-M futures from `baseUrl`, `https://fapi.binance.com` or another host that serves `/fapi/v1`. */
-export const umKlines = (baseUrl: string): Source =>
+export const umKlines = (baseUrl: string): SyncSource =>
   klineSource({
     spec: umKlinesSpec,
     baseUrl,
