@@ -28,9 +28,11 @@ function everybar(...args: readonly string[]): void {
   }
 }
 
-const simulate = ['simulate', '--synthetic', '--seed', '1', '--now', '2024-02-01', '--port', '0', '--json']
-say(`$ everybar ${simulate.slice(0, -1).join(' ')} &`)
-const venue = spawn(process.execPath, [bin, ...simulate], { stdio: ['ignore', 'pipe', 'inherit'] })
+const simulate = ['simulate', '--synthetic', '--seed', '1', '--now', '2024-02-01', '--port', '0']
+say(`$ everybar ${simulate.join(' ')} &`)
+const venue = spawn(process.execPath, [bin, ...simulate, '--json', '--quiet'], {
+  stdio: ['ignore', 'pipe', 'inherit'],
+})
 process.on('exit', () => venue.kill())
 const url = await new Promise<string>((resolve, reject) => {
   let text = ''

@@ -23,7 +23,8 @@ import type { LakeQuery } from './store/query.ts'
  * - `limit` alone: so many of the latest, asked for newest first and given in ascending order;
  * - both: so many from the start of the range.
  *
- * No bars are no error: `data` is empty. Rows that cannot be used are in `findings`, never in `data`.
+ * No bars are no error: `data` is empty, and `findings` names every run that is `missing`. Rows that cannot be used are in
+ * `findings` too, never in `data`.
  *
  * @throws EverybarError by recovery: `retry` when the venue gave no usable answer in all attempts, `quarantine` when one
  *   could not be read, `abort` for what a person has to change; the abort reason.

@@ -79,8 +79,8 @@ export function runDocExamples(
   })
 }
 
-/** Points imports of this package at its sources. */
-function importingSources(code: string, folder: string): string {
+/** Points imports of this package at its sources, for code that will lie in `folder`. */
+export function importingSources(code: string, folder: string): string {
   const { name, exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     readonly name: string
     readonly exports: Readonly<Record<string, string | { readonly default: string }>>

@@ -1,15 +1,16 @@
-import { fetchChunks } from '../chunking/executor.ts'
+import { ChunkExecutor } from '../chunking/executor.ts'
 import type { FetchPage } from '../chunking/page.ts'
-import type { ChunkRequest } from '../chunking/plan.ts'
+import type { ChunkRequest, ChunkRun } from '../chunking/plan.ts'
+import { ChunkPlanner } from '../chunking/planner.ts'
 import type { ChunkResult } from '../chunking/result.ts'
 import type { ChunkMetrics } from '../chunking/telemetry.ts'
-import { finalEnd } from '../coverage/expected.ts'
+import { finalEnd, missingRuns } from '../coverage/expected.ts'
 import { type Bar, barsOf } from '../model/bar.ts'
 import { EverybarError } from '../model/errors.ts'
 import type { Finding } from '../model/finding.ts'
 import type { Series } from '../model/series.ts'
 import type { EpochMs, TimeRange } from '../model/time.ts'
-import { anchorOf } from '../model/timeframe.ts'
+import { anchorOf, countOpens } from '../model/timeframe.ts'
 import { validate } from '../validate/validate.ts'
 import { gridOf, type House, jobOf, type SeriesJob } from './house.ts'
 import { Venues } from './venue-clock.ts'
@@ -24,7 +25,10 @@ export interface BarRequest {
 
 /** Final bars, ascending, each once, and what the requests for them came to. */
 export interface BarResult extends ChunkResult<Bar> {
-  /** What was odd in the answers, page by page. Rows that cannot be are here and not in `data`. */
+  /**
+   * What was odd in the answers, page by page: rows that cannot be are here and not in `data`. Then, as `missing`, the runs
+   * of bars that did not come.
+   */
   readonly findings: readonly Finding[]
 }
 
@@ -74,26 +78,41 @@ async function run(
   asOfMs: EpochMs,
 ): Promise<BarResult> {
   const { clock, onEvent, concurrency, metrics, signal } = rooms
-  const findings: Finding[][] = []
-  const fetchPage = pageReader(rooms, job, { asOfMs, anchorMs: ends.anchorMs }, findings)
   const { symbol } = job.series.instrument
+  const { timeframe } = job.series
+  const plan = new ChunkPlanner(job.source.spec, { clock, onEvent }).plan({ symbol, timeframe, ...ends })
+  const odd: Finding[][] = []
+  const fetchPage = pageReader(rooms, job, { asOfMs, anchorMs: ends.anchorMs }, odd)
+  const executor = new ChunkExecutor<Bar>({
+    clock,
+    onEvent,
+    concurrency,
+    timeOf: (bar) => bar.openTimeMs,
+    ...(metrics && { metrics }),
+  })
   const waitedBefore = rooms.fetcher.stats().waitedMs
-  const result = await fetchChunks<Bar>(
-    job.source.spec,
-    { symbol, timeframe: job.series.timeframe, ...ends },
-    fetchPage,
-    {
-      clock,
-      onEvent,
-      concurrency,
-      timeOf: (bar) => bar.openTimeMs,
-      ...(metrics && { metrics }),
-      ...(signal && { signal }),
-    },
-  )
+  const result = await executor.execute(plan, fetchPage, signal ? { signal } : {})
   // Whole milliseconds: a turn of the event loop is no throttling.
   const throttledMs = Math.floor(rooms.fetcher.stats().waitedMs - waitedBefore)
-  return { ...result, throttledMs, throttleApplied: throttledMs > 0, findings: findings.flat() }
+  const findings = [...odd.flat(), ...missingIn(job, plan, result.data, ends.anchorMs)]
+  return { ...result, throttledMs, throttleApplied: throttledMs > 0, findings }
+}
+
+/** Bars that were asked for and did not come, in runs. Why they are missing, `sync` finds out. */
+function missingIn(
+  job: SeriesJob,
+  { startMs, endMs }: ChunkRun,
+  bars: readonly Bar[],
+  anchorMs: EpochMs | undefined,
+): Finding[] {
+  if (startMs === undefined || endMs === undefined || startMs >= endMs) return []
+  const times = bars.map(({ openTimeMs }) => openTimeMs)
+  return missingRuns(gridOf(job, anchorMs), { startMs, endMs }, times).map((run) => ({
+    kind: 'missing',
+    openTimeMs: run.startMs,
+    count: countOpens(job.series.timeframe, run, run.startMs),
+    detail: 'not in the answers',
+  }))
 }
 
 /** Request, fetch, decode, validate: what a slice goes through, without the archive. */

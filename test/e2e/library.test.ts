@@ -49,9 +49,12 @@ describe('fetchBars', () => {
 
   test('a range: what the venue has in it, an outage and all', async () => {
     const range = { startMs: Date.UTC(2024, 1, 9), endMs: Date.UTC(2024, 1, 13) }
-    const { data, totalPoints, endedBy } = await fetched({ series: BTC, range })
+    const { data, totalPoints, endedBy, findings } = await fetched({ series: BTC, range })
     expect(totalPoints).toBe(2 * 1440)
     expect(endedBy).toBe('range')
+    expect(findings).toEqual([
+      { kind: 'missing', openTimeMs: Date.UTC(2024, 1, 10), count: 2 * 1440, detail: 'not in the answers' },
+    ])
     expect(data[0]!.openTimeMs).toBe(range.startMs)
     expect(data.at(-1)!.openTimeMs).toBe(range.endMs - MINUTE)
     expect(data.every(({ low, open, high }) => low <= open && open <= high)).toBe(true)
@@ -122,6 +125,17 @@ describe('fetchBars', () => {
       const { data, findings } = await fetched({ series: BTC, limit: 10 })
       expect(findings.map(({ kind }) => kind)).toContain('bad-ohlc')
       expect(data.length).toBeLessThan(10)
+    } finally {
+      venue.setFaults('')
+    }
+  })
+
+  test('an answer with nothing in it is no quiet “no data”', async () => {
+    venue.setFaults('empty')
+    try {
+      const { data, findings } = await fetched({ series: BTC, limit: 10 })
+      expect(data).toEqual([])
+      expect(findings).toMatchObject([{ kind: 'missing', openTimeMs: NOW - 10 * MINUTE, count: 10 }])
     } finally {
       venue.setFaults('')
     }

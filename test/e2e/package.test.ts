@@ -31,7 +31,7 @@ const user = () => join(place, 'user')
 /** Runs a program to its end; stdout, or an error that shows all it said. */
 async function run(cwd: string, program: string, args: readonly string[]): Promise<string> {
   try {
-    const options = { cwd, env: environment(), maxBuffer: 64e6 }
+    const options = { cwd, env: { ...environment(), TMPDIR: place }, maxBuffer: 64e6 }
     return (await promisify(execFile)(program, args, options)).stdout
   } catch (error) {
     const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string }
@@ -113,6 +113,16 @@ describe('the packed tarball in an empty folder', () => {
   test('works: a simulated venue, a sync, a query, bars in memory', async () => {
     writeFileSync(join(user(), 'work.js'), WORK)
     expect(await run(user(), process.execPath, ['work.js'])).toBe('true 0 1440 500\n')
+  })
+
+  test('npm run quickstart does the main job with it', async () => {
+    mkdirSync(join(stage(), 'scripts'))
+    cpSync(join(root, 'scripts/quickstart.ts'), join(stage(), 'scripts/quickstart.ts'))
+    symlinkSync(join(root, 'node_modules'), join(stage(), 'node_modules'))
+    const said = await run(stage(), process.execPath, ['scripts/quickstart.ts'])
+    expect(said).toContain('complete; 88 slices')
+    expect(said).toContain('BTCUSDT,44000,')
+    expect(said).toContain('npx everybar sync')
   })
 
   test('type-checks a strict consumer, declarations included', async () => {
