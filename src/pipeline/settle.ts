@@ -105,7 +105,8 @@ export class Settler {
       if (this.#failed.has(store.name)) continue
       try {
         const changed = await store.commit(series, batch)
-        if (done.length > 0) await house.ledger.recordStored(ref, store.name, done)
+        const { files = [] } = changed
+        if (done.length + files.length > 0) await house.ledger.recordStored(ref, store.name, done, files)
         if (store === this.#stores[0]) this.#count(changed)
         house.onEvent({
           event: 'store_commit',

@@ -28,6 +28,23 @@ export interface LakeExtras {
    * @throws EverybarError `store.corrupt` (abort) naming the file.
    */
   readMonth(series: Series, month: TimeRange): Promise<BarBatch | undefined>
+
+  /** Paths of all Parquet files below `lake/`, whatever they are, relative to the data root, in no order. */
+  allFiles(): AsyncIterable<string>
+
+  /** Size and hash of a file, by its path relative to the data root; `undefined` where there is none. */
+  fileState(path: string): Promise<{ readonly bytes: number; readonly sha256: string } | undefined>
+
+  /**
+   * Open times in these files, file after file as they stand in them, epoch ms, in runs of a bounded size. Reads that one
+   * column: about 40 million bars a second.
+   *
+   * @throws EverybarError `store.corrupt` (abort) naming the first file that cannot be read.
+   */
+  openTimes(paths: readonly string[]): AsyncIterable<Float64Array>
+
+  /** Moves a file away, below the data root: it is no part of the lake any more. */
+  setAside(path: string, to: string): Promise<void>
 }
 
 /** The Parquet lake: month files under `<root>/lake`. */

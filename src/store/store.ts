@@ -18,6 +18,17 @@ export interface SetAsideBar {
   readonly reason: string
 }
 
+/** A file as a commit has left it. */
+export interface CommittedFile {
+  /** Relative to the data root, with `/`. */
+  readonly path: string
+  /** Where its bars open: a calendar month. */
+  readonly range: TimeRange
+  readonly bytes: number
+  /** Of the whole file; `null`: there is no such file any more. */
+  readonly sha256: string | null
+}
+
 /** What a commit changed. `inserted + revised + unchanged + setAside.length` is the length of the batch. */
 export interface CommitResult {
   readonly inserted: number
@@ -28,6 +39,8 @@ export interface CommitResult {
   readonly revisedAtMs: readonly EpochMs[]
   /** Bars left out so that the others could be kept, ascending; absent when there are none. They are not stored. */
   readonly setAside?: readonly SetAsideBar[]
+  /** The files that hold the bars of the batch now, changed or not; absent for stores that keep none. */
+  readonly files?: readonly CommittedFile[]
 }
 
 export interface StoredExtent {

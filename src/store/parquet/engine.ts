@@ -157,6 +157,25 @@ export class Engine {
     }
   }
 
+  /** Open times of files, file after file, in the order they stand in. */
+  async *readTimes(paths: readonly string[]): AsyncGenerator<Float64Array> {
+    if (paths.length === 0) return
+    const connection = await (await this.instance()).connect()
+    try {
+      const result = await connection.stream(
+        `SELECT epoch_us(open_time)::DOUBLE / 1000 FROM read_parquet([${paths.map(pathLiteral).join(', ')}])`,
+      )
+      for (;;) {
+        const chunk = await result.fetchChunk()
+        if (!chunk || chunk.rowCount === 0) return
+        const { items } = chunk.getColumnVector(0) as unknown as { items: Float64Array }
+        yield items.subarray(0, chunk.rowCount)
+      }
+    } finally {
+      connection.closeSync()
+    }
+  }
+
   /** The rows of a small answer, by column name. */
   async rows(sql: string): Promise<Record<string, unknown>[]> {
     return this.with(async (connection) => (await connection.runAndReadAll(sql)).getRowObjectsJS())

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
@@ -37,6 +36,9 @@ async function syncPath(path: string, flags: string): Promise<void> {
   }
 }
 
+/** Bytes read at once to be hashed. */
+const PIECE = 1 << 20
+
 export const nodeFilesystem: LakeFilesystem = {
   async makeFolder(path) {
     const first = await mkdir(path, { recursive: true })
@@ -71,7 +73,16 @@ export const nodeFilesystem: LakeFilesystem = {
   },
   async digest(path) {
     const hash = createHash('sha256')
-    for await (const piece of createReadStream(path)) hash.update(piece as Uint8Array)
-    return hash.digest('hex')
+    const file = await open(path, 'r')
+    try {
+      const piece = Buffer.allocUnsafe(PIECE)
+      for (;;) {
+        const { bytesRead } = await file.read(piece, 0, PIECE)
+        if (bytesRead === 0) return hash.digest('hex')
+        hash.update(piece.subarray(0, bytesRead))
+      }
+    } finally {
+      await file.close()
+    }
   },
 }

@@ -17,6 +17,14 @@ async function* monthFolders(root: string, venue: string, fs: LakeFilesystem): A
   }
 }
 
+/** Every Parquet file below `lake/` and none of a writer under way, relative to the data root, with `/`. */
+export async function* parquetFiles(root: string, fs: LakeFilesystem, at = 'lake'): AsyncGenerator<string> {
+  for (const name of await fs.list(join(root, at))) {
+    if (name.endsWith('.parquet')) yield `${at}/${name}`
+    else if (!name.startsWith('.')) yield* parquetFiles(root, fs, `${at}/${name}`)
+  }
+}
+
 /** The month files of a series, oldest first. */
 export async function* filesOf(root: string, series: Series, fs: LakeFilesystem): AsyncGenerator<LakeFile> {
   for await (const month of monthFolders(root, series.instrument.venue, fs)) {

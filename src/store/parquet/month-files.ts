@@ -68,11 +68,14 @@ export class MonthFiles {
    * Puts a file with exactly these bars in place, at once and durably; a reader sees the old file or the new one. No
    * bars: no file. A file that has the very bytes already is left alone.
    */
-  async write(series: Series, month: TimeRange, bars: BarBatch): Promise<void> {
+  async write(series: Series, month: TimeRange, bars: BarBatch): Promise<FileState> {
     const path = this.pathOf(series, month)
     const temp = tempPath(this.root)
     try {
-      if (bars.length === 0) return await this.removeFile(path)
+      if (bars.length === 0) {
+        await this.removeFile(path)
+        return noFile
+      }
       await this.fs.makeFolder(tempFolder(this.root))
       await this.fs.makeFolder(dirname(path))
       await this.fs.create(temp)
@@ -80,10 +83,15 @@ export class MonthFiles {
         series: seriesId(series),
         schema: String(LAKE_SCHEMA_VERSION),
       })
-      if (await this.sameBytes(temp, path)) return await this.fs.remove(temp)
+      const made = (await this.stateOf(temp))!
+      if ((await this.stateOf(path))?.sha256 === made.sha256) {
+        await this.fs.remove(temp)
+        return made
+      }
       await this.fs.sync(temp)
       await this.fs.rename(temp, path)
       await this.fs.syncFolder(dirname(path))
+      return made
     } catch (error) {
       await this.fs.remove(temp).catch(() => {})
       throw writeError(error, path)
@@ -104,12 +112,20 @@ export class MonthFiles {
     await this.fs.syncFolder(dirname(path))
   }
 
-  private async sameBytes(a: string, b: string): Promise<boolean> {
-    const [left, right] = await Promise.all([this.fs.stat(a), this.fs.stat(b)])
-    if (!left || !right || left.bytes !== right.bytes) return false
-    return (await this.fs.digest(a)) === (await this.fs.digest(b))
+  /** Size and hash of any file; `undefined` where there is none. */
+  async stateOf(path: string): Promise<{ readonly bytes: number; readonly sha256: string } | undefined> {
+    const found = await this.fs.stat(path)
+    return found && { bytes: found.bytes, sha256: await this.fs.digest(path) }
   }
 }
+
+/** What lies under a path; no bytes and no hash where nothing does. */
+export interface FileState {
+  readonly bytes: number
+  readonly sha256: string | null
+}
+
+export const noFile: FileState = { bytes: 0, sha256: null }
 
 /** The SQL condition for bars of a month that open in `range`; empty for all of them. */
 function within(month: TimeRange, range: TimeRange): string {

@@ -1,17 +1,19 @@
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { type BarBatch, batchWithin, emptyBatch } from '../../model/bar.ts'
-import { isEverybarError } from '../../model/errors.ts'
+import { isEverybarError, messageOf } from '../../model/errors.ts'
 import { type OnEvent, silent } from '../../model/events.ts'
+import { lakePath } from '../../model/lake.ts'
 import { type Series, seriesId } from '../../model/series.ts'
 import { monthOf, overlap, type TimeRange } from '../../model/time.ts'
 import { byMonth, checkBatch, checkWithin, mergeBars, nothingChanged, replaceBars } from '../bars.ts'
 import type { Lake, LakeFile } from '../lake.ts'
 import type { CommitResult, StoredExtent, StoreTraits } from '../store.ts'
 import { Engine } from './engine.ts'
+import { readError, writeError } from './errors.ts'
 import { readExtent } from './extent.ts'
 import { type LakeFilesystem, nodeFilesystem } from './filesystem.ts'
-import { filesOf, listSeries } from './listing.ts'
-import { MonthFiles } from './month-files.ts'
+import { filesOf, listSeries, parquetFiles } from './listing.ts'
+import { type FileState, MonthFiles, noFile } from './month-files.ts'
 import { removeLeftovers } from './temp-files.ts'
 import { Turns } from './turns.ts'
 
@@ -68,11 +70,15 @@ class ParquetLake implements Lake {
     let total = nothingChanged
     for (const { month, bars } of byMonth(batch)) {
       signal?.throwIfAborted()
-      const changed = await this.turns.take(this.months.pathOf(series, month), async () => {
+      const path = this.months.pathOf(series, month)
+      const changed = await this.turns.take(path, async () => {
         const old = await this.months.read(series, month)
         const merged = mergeBars(old ?? emptyBatch, bars)
-        if (merged.inserted + merged.revised > 0) await this.write(series, month, merged.batch)
-        return merged
+        const changes = merged.inserted + merged.revised > 0
+        const state = changes
+          ? await this.write(series, month, merged.batch)
+          : await this.months.stateOf(path)
+        return { ...merged, files: [{ ...fileOf(series, month), ...(state ?? noFile) }] }
       })
       total = sum(total, changed)
     }
@@ -130,6 +136,35 @@ class ParquetLake implements Lake {
     return this.months.read(series, monthOf(month.startMs))
   }
 
+  allFiles(): AsyncIterable<string> {
+    return parquetFiles(this.root, this.fs)
+  }
+
+  fileState(path: string) {
+    return this.months.stateOf(join(this.root, path))
+  }
+
+  async *openTimes(paths: readonly string[]): AsyncGenerator<Float64Array> {
+    const whole = paths.map((path) => join(this.root, path))
+    try {
+      yield* this.engine.readTimes(whole)
+    } catch (error) {
+      await readExtent(this.engine, whole) // names the file, where its footer is at fault
+      throw readError(error, whole.find((path) => messageOf(error).includes(path)) ?? whole[0]!)
+    }
+  }
+
+  async setAside(path: string, to: string): Promise<void> {
+    const from = join(this.root, path)
+    try {
+      await this.fs.makeFolder(dirname(join(this.root, to)))
+      await this.fs.rename(from, join(this.root, to))
+      await this.fs.syncFolder(dirname(from))
+    } catch (error) {
+      throw writeError(error, from)
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.turns.idle()
     await this.engine.close()
@@ -146,8 +181,11 @@ class ParquetLake implements Lake {
       const old = (await this.readTolerant(series, month, whole)) ?? emptyBatch
       const bars = batchWithin(batch, month)
       // Written even where the bars are equal: the bytes may be damaged where reading does not look.
-      await this.write(series, month, whole ? bars : replaceBars(old, range, bars))
-      return mergeBars(batchWithin(old, range), bars)
+      const state = await this.write(series, month, whole ? bars : replaceBars(old, range, bars))
+      return {
+        ...mergeBars(batchWithin(old, range), bars),
+        files: [{ ...fileOf(series, month), ...state }],
+      }
     })
   }
 
@@ -165,8 +203,8 @@ class ParquetLake implements Lake {
     }
   }
 
-  private async write(series: Series, month: TimeRange, bars: BarBatch): Promise<void> {
-    await this.months.write(series, month, bars)
+  private async write(series: Series, month: TimeRange, bars: BarBatch): Promise<FileState> {
+    const state = await this.months.write(series, month, bars)
     this.onEvent({
       event: 'store_month_written',
       level: 'debug',
@@ -174,12 +212,19 @@ class ParquetLake implements Lake {
       ...month,
       rows: bars.length,
     })
+    return state
   }
 }
+
+const fileOf = (series: Series, month: TimeRange) => ({
+  path: lakePath(series, month.startMs),
+  range: month,
+})
 
 const sum = (a: CommitResult, b: CommitResult): CommitResult => ({
   inserted: a.inserted + b.inserted,
   revised: a.revised + b.revised,
   unchanged: a.unchanged + b.unchanged,
   revisedAtMs: [...a.revisedAtMs, ...b.revisedAtMs].slice(0, 100),
+  files: [...(a.files ?? []), ...(b.files ?? [])],
 })
