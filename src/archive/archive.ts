@@ -28,6 +28,8 @@ export interface AnswerMeta {
   readonly venueTimeMs: EpochMs
   /** The venue's clock at earlier times it gave this very answer, ascending; the latest `EARLIER_MAX`. */
   readonly earlierMs?: readonly EpochMs[]
+  /** The hash of the answer this one took the place of: each names the one before, so none can vanish unseen. */
+  readonly supersedes?: string
   /** Local clock when it came for the first time, where it came more than once. */
   readonly firstFetchedAtMs?: EpochMs
 }
@@ -39,7 +41,8 @@ export function repeated(meta: AnswerMeta, current: AnswerMeta): AnswerMeta {
   const earlier = new Set([...(current.earlierMs ?? []), current.venueTimeMs])
   earlier.delete(meta.venueTimeMs)
   const earlierMs = [...earlier].sort((a, b) => a - b).slice(-EARLIER_MAX)
-  return { ...meta, earlierMs, firstFetchedAtMs: current.firstFetchedAtMs ?? current.fetchedAtMs }
+  const { supersedes, firstFetchedAtMs = current.fetchedAtMs } = current
+  return { ...meta, earlierMs, firstFetchedAtMs, ...(supersedes !== undefined && { supersedes }) }
 }
 
 /** An answer, kept for good. */

@@ -117,6 +117,22 @@ export function archiveContract(name: string, makeSubject: () => Promise<Archive
         expect(await versions()).toEqual(['[2]', '[1]', '[2]', '[1]'])
       })
 
+      test('each answer names the one it took the place of, through equal answers too', async () => {
+        const kept = [await put('[1]'), await put('[2]'), await put('[2]'), await put('[3]')]
+        const [first, second, again, third] = kept.map(({ sha256, meta }) => ({
+          sha256,
+          before: meta.supersedes,
+        }))
+        expect(first!.before).toBe(undefined)
+        expect([second!.before, again!.before, third!.before]).toEqual([
+          first!.sha256,
+          first!.sha256,
+          second!.sha256,
+        ])
+        expect((await archive.get(btc, sliceOf(btc).id, 2))?.meta.supersedes).toBe(first!.sha256)
+        expect((await archive.get(btc, sliceOf(btc).id))?.meta).toEqual(kept[3]!.meta)
+      })
+
       test('puts of one slice at the same time lose nothing', async () => {
         await Promise.all(['[1]', '[2]', '[3]', '[4]'].map((body) => put(body)))
         expect((await versions()).sort()).toEqual(['[1]', '[2]', '[3]', '[4]'])

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Bar, type BarBatch, barsOf, batchFromBars, concatBatches, emptyBatch } from '../model/bar.ts'
 import { parseSeries, type Series } from '../model/series.ts'
-import type { TimeRange } from '../model/time.ts'
-import type { Store } from '../store/store.ts'
+import { monthOf, type TimeRange } from '../model/time.ts'
+import type { CommitResult, Store } from '../store/store.ts'
 
 /** A place where a store keeps bars, empty at first. */
 export interface StorePlace {
@@ -42,6 +42,9 @@ async function contentOf(store: Store, series: Series, range = everything): Prom
   return concatBatches(runs)
 }
 
+/** What a store says of its files, if it says anything. */
+const filesIn = ({ files }: CommitResult) => (files ? { files } : {})
+
 const rows = (batch: BarBatch) => barsOf(batch).map(plain)
 /** A bar without native fields that say nothing: absent and unknown are the same. */
 function plain({ native = {}, ...bar }: Bar): Bar {
@@ -78,12 +81,13 @@ export function storeContract(name: string, makePlace: () => Promise<StorePlace>
     test('what was committed reads back, ascending, across a month edge', async () => {
       const series = fresh()
       const bars = minuteBars(50, 70)
-      expect(await store.commit(series, bars)).toEqual({
-        inserted: 20,
-        revised: 0,
-        unchanged: 0,
-        revisedAtMs: [],
-      })
+      const { files, ...counts } = await store.commit(series, bars)
+      expect(counts).toEqual({ inserted: 20, revised: 0, unchanged: 0, revisedAtMs: [] })
+      if (files)
+        expect(files.map(({ range }) => range)).toEqual([
+          monthOf(minutes(50, 51).startMs),
+          monthOf(minutes(69, 70).startMs),
+        ])
       expect(rows(await contentOf(store, series))).toEqual(rows(bars))
       const extent = { rows: 20, firstMs: minutes(50, 70).startMs, lastMs: minutes(69, 70).startMs }
       expect(await store.extent(series)).toEqual(extent)
@@ -103,8 +107,15 @@ export function storeContract(name: string, makePlace: () => Promise<StorePlace>
     test('a repeat changes nothing', async () => {
       const series = fresh()
       await store.commit(series, minuteBars(0, 90))
+      const before = await store.commit(series, minuteBars(0, 90))
       const again = await store.commit(series, minuteBars(0, 90))
-      expect(again).toEqual({ inserted: 0, revised: 0, unchanged: 90, revisedAtMs: [] })
+      expect(again).toEqual({
+        inserted: 0,
+        revised: 0,
+        unchanged: 90,
+        revisedAtMs: [],
+        ...filesIn(before),
+      })
       expect(rows(await contentOf(store, series))).toEqual(rows(minuteBars(0, 90)))
     })
 
@@ -113,11 +124,13 @@ export function storeContract(name: string, makePlace: () => Promise<StorePlace>
       await store.commit(series, minuteBars(0, 10))
       const next = minuteBars(5, 15, (minute) => (minute === 7 ? { close: 99.5 } : {}))
       const at = minutes(7, 8).startMs
-      expect(await store.commit(series, next)).toEqual({
+      const changed = await store.commit(series, next)
+      expect(changed).toEqual({
         inserted: 5,
         revised: 1,
         unchanged: 4,
         revisedAtMs: [at],
+        ...filesIn(changed),
       })
       const expected = rows(minuteBars(0, 15, (minute) => (minute === 7 ? { close: 99.5 } : {})))
       expect(rows(await contentOf(store, series))).toEqual(expected)

@@ -118,7 +118,9 @@ class FsArchive implements Archive {
     await this.#makeReady(directory)
     const current = await this.#current(directory, sliceId)
     const same = current?.answer?.sha256 === fresh.sha256
-    const answer = same ? { ...fresh, meta: repeated(fresh.meta, current!.answer!.meta) } : fresh
+    const answer = same
+      ? { ...fresh, meta: repeated(fresh.meta, current!.answer!.meta) }
+      : await this.#after(directory, sliceId, current?.answer, fresh)
     const compression = current?.compression ?? this.#compression
     const plain = encodeAnswer(answer)
     const parts = compression === 'zstd' ? await compress(plain) : plain
@@ -133,6 +135,26 @@ class FsArchive implements Archive {
     }
     await this.#directories.sync(directory)
     return answer.meta
+  }
+
+  /** The answer with the hash of the one whose place it takes; where that is damaged, of the last that was kept. */
+  async #after(
+    directory: string,
+    sliceId: string,
+    before: Answer | undefined,
+    fresh: Answer,
+  ): Promise<Answer> {
+    const supersedes = before?.sha256 ?? (await this.#newestOlder(directory, sliceId))
+    return supersedes === undefined ? fresh : { ...fresh, meta: { ...fresh.meta, supersedes } }
+  }
+
+  async #newestOlder(directory: string, sliceId: string): Promise<string | undefined> {
+    let newest: string | undefined
+    for (let version = 1; await this.#formOf(directory, sliceId, version); version++) {
+      const older = await this.#read(directory, sliceId, version).catch(() => undefined)
+      newest = older?.answer.sha256 ?? newest
+    }
+    return newest
   }
 
   /** Gives the current answer a second name before another takes its own. */

@@ -46,6 +46,7 @@ export function encodeAnswer({ meta, sha256: bodyHash, body }: Answer): Uint8Arr
     venue_time: iso(meta.venueTimeMs),
     ...(meta.earlierMs && { also_at: meta.earlierMs.map(iso) }),
     ...(meta.firstFetchedAtMs !== undefined && { first_fetched_at: iso(meta.firstFetchedAtMs) }),
+    ...(meta.supersedes !== undefined && { supersedes: meta.supersedes }),
     sha256: bodyHash,
     bytes: body.byteLength,
   }
@@ -107,6 +108,7 @@ function decodeMeta(line: Buffer): DecodedMeta {
       httpStatus: number('http_status', fields.http_status),
       venueTimeMs: time('venue_time'),
       ...(fields.first_fetched_at !== undefined && { firstFetchedAtMs: time('first_fetched_at') }),
+      ...(fields.supersedes !== undefined && { supersedes: text('supersedes') }),
       ...(also && { earlierMs: also.map((at: unknown) => number('also_at', Date.parse(String(at)))) }),
     },
     bodyHash: text('sha256'),

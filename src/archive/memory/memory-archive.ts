@@ -53,7 +53,8 @@ class MemoryArchive implements Archive {
     const versions = kept.slices.get(slice.id) ?? []
     kept.slices.set(slice.id, versions)
     const current = versions[0]
-    const meta = current?.sha256 === sha256 ? repeated(fresh, current.meta) : fresh
+    const after = current ? { ...fresh, supersedes: current.sha256 } : fresh
+    const meta = current?.sha256 === sha256 ? repeated(fresh, current.meta) : after
     if (current && current.sha256 !== sha256) versions.push({ ...current, version: versions.length })
     versions[0] = { sliceId: slice.id, meta, body, sha256, version: 0 }
     return { sliceId: slice.id, meta, sha256, version: 0 }
