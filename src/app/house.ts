@@ -18,6 +18,7 @@ import { openLake } from '../store/parquet/open-lake.ts'
 import { nodeFileSystem } from './filesystem.ts'
 import { manifestPlace } from './manifests.ts'
 import { lockRoot } from './root-lock.ts'
+import { openStores } from './stores.ts'
 
 /** Everything a command works with, opened; closing it closes all of it, the lock last. */
 export interface OpenHouse extends House, AsyncDisposable {
@@ -71,6 +72,8 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
     })
     const ledger = open.use(await openLedger(config, access, { archive, sources }))
     const lake = open.use(await openLake({ root, onEvent }))
+    const stores = await openStores(config, lake, clock, onEvent)
+    for (const store of stores) if (store !== lake) open.use(store)
     const fetcher = open.use(createFetcher(fetcherOptions(config, clock, onEvent)))
     const all = open.move()
     return {
@@ -81,7 +84,7 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
       fetcher,
       archive,
       ledger,
-      stores: [lake],
+      stores,
       clock,
       onEvent,
       concurrency: config.fetch.concurrency,

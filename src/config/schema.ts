@@ -124,13 +124,39 @@ const fetch = z.strictObject({
   body_bytes_max: z.int().min(1024).max(1_073_741_824).default(67_108_864).describe('Largest answer read.'),
 })
 
-const settle = z.strictObject({
-  batch_slices: z
-    .int()
-    .min(1)
-    .max(10_000)
-    .default(64)
-    .describe('Archived slices settled into the stores together; more is faster and uses more memory.'),
+const postgres = z.strictObject({
+  url: text
+    .meta(secret)
+    .optional()
+    .describe('postgres://user:password@host:5432/database; or host and the rest.'),
+  host: text.optional(),
+  port: z.int().min(1).max(65_535).optional(),
+  database: text.optional(),
+  user: text.optional(),
+  password: text.meta(secret).optional(),
+  ssl: z.boolean().optional().describe('Encrypt, and check the server’s certificate.'),
+  schema: text.optional().describe('Schema of the tables; it has to exist. public unless set.'),
+  table: text.optional().describe('bars unless set.'),
+  schema_mode: z
+    .enum(['apply', 'check'])
+    .optional()
+    .describe('apply creates what is missing at the first commit; check only reports. apply unless set.'),
+  timescale: z
+    .enum(['auto', 'on', 'off'])
+    .optional()
+    .describe('Hypertable and columnstore. auto unless set.'),
+  partitions: z.enum(['none', 'month']).optional().describe('Without TimescaleDB. none unless set.'),
+  columnstore_after_days: z.int().min(0).max(36_500).optional().describe('0 for never. 90 unless set.'),
+  connections: z.int().min(1).max(100).optional().describe('Connections at most. 4 unless set.'),
+})
+
+const bigquery = z.strictObject({
+  project: text.describe('Credentials come from GOOGLE_APPLICATION_CREDENTIALS.'),
+  dataset: text.optional().describe('crypto unless set.'),
+  table: text.optional().describe('market_data_ohlcv unless set.'),
+  location: text.optional().describe('US unless set.'),
+  api_endpoint: httpUrl.optional().describe('Another address of the API; http: is sent no credentials.'),
+  schema_mode: z.enum(['apply', 'check']).optional(),
 })
 
 const stores = z.strictObject({
@@ -140,6 +166,8 @@ const stores = z.strictObject({
     })
     .prefault({})
     .describe('The lake under <root>/lake: one Parquet file per series and month.'),
+  postgres: postgres.optional().describe('PostgreSQL, with TimescaleDB where it is installed.'),
+  bigquery: bigquery.optional(),
 })
 
 /** The whole configuration. Unknown keys are refused everywhere. */
@@ -159,7 +187,6 @@ export const configSchema = z.strictObject({
   series: z.array(seriesEntry).default([]).describe('Series to keep when a command names none.'),
   stores: stores.prefault({}).describe('Where bars are written.'),
   fetch: fetch.prefault({}).describe('Requests, waits and limits of size.'),
-  settle: settle.prefault({}).describe('Writing archived answers into the stores.'),
 })
 
 /** What every command runs with: checked, whole, defaults filled in, never changed. */

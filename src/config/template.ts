@@ -40,6 +40,29 @@ series:
 #stores:
 #  parquet:
 #    enabled: true
+#  # postgres:
+#  #   url: \${DATABASE_URL}
+#  #   # or these in its place:
+#  #   host: localhost
+#  #   port: 5432
+#  #   database: market
+#  #   user: everybar
+#  #   password: \${DATABASE_PASSWORD}
+#  #   ssl: true
+#  #   schema: public
+#  #   table: bars
+#  #   schema_mode: apply
+#  #   timescale: auto
+#  #   partitions: none
+#  #   columnstore_after_days: 90
+#  #   connections: 4
+#  # bigquery:
+#  #   project: my-project
+#  #   dataset: crypto
+#  #   table: market_data_ohlcv
+#  #   location: US
+#  #   api_endpoint: http://127.0.0.1:9050
+#  #   schema_mode: apply
 
 #fetch:
 #  # Requests in flight at most, per venue.
@@ -54,8 +77,4 @@ series:
 #  headers_timeout_ms: 30000
 #  body_timeout_ms: 30000
 #  body_bytes_max: 67108864
-
-#settle:
-#  # Archived slices settled into the stores together; more is faster and uses more memory.
-#  batch_slices: 64
 `

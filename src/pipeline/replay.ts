@@ -26,7 +26,7 @@ export async function replay(
   const anchorMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
   let slices = 0
   for await (const record of house.ledger.unstored(job.ref, store.name, options.range)) {
-    if (options.signal?.aborted) break
+    if (options.signal?.aborted || settler.stuck) break
     const acquired = await readBack(house, job, record, anchorMs)
     if (!acquired) continue
     await settler.add(acquired)

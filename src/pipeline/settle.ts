@@ -65,6 +65,11 @@ export class Settler {
     }
   }
 
+  /** Every store has failed: what is added from here on can only wait for the next run. */
+  get stuck(): boolean {
+    return this.#failed.size === this.#stores.length
+  }
+
   /** Notes a slice that has no bars to commit: a failed one. */
   async note(record: SliceRecord): Promise<void> {
     this.#records.push(record)

@@ -1,0 +1,88 @@
+import type { Config } from '../config/schema.ts'
+import { type EverybarError, isEverybarError } from '../model/errors.ts'
+import type { Clock, OnEvent } from '../model/events.ts'
+import { openBigQueryStore } from '../store/bigquery/bigquery-store.ts'
+import type { Lake } from '../store/lake.ts'
+import { openPostgresStore, type PostgresStore } from '../store/postgres/postgres-store.ts'
+import type { Store } from '../store/store.ts'
+
+/** The stores of a house in the order reports use: the lake first, unless it is switched off and another is there. */
+export async function openStores(
+  config: Config,
+  lake: Lake,
+  clock: Clock,
+  onEvent: OnEvent,
+): Promise<Store[]> {
+  const { postgres, bigquery, parquet } = config.stores
+  const others: Store[] = []
+  if (postgres) others.push(await postgresStore(postgres, onEvent))
+  if (bigquery) {
+    others.push(
+      await openBigQueryStore({
+        name: 'bigquery',
+        onEvent,
+        nowMs: clock.nowMs,
+        project: bigquery.project,
+        ...(bigquery.dataset && { dataset: bigquery.dataset }),
+        ...(bigquery.table && { table: bigquery.table }),
+        ...(bigquery.location && { location: bigquery.location }),
+        ...(bigquery.api_endpoint && { apiEndpoint: bigquery.api_endpoint }),
+        ...(bigquery.schema_mode && { schemaMode: bigquery.schema_mode }),
+      }),
+    )
+  }
+  const guarded = others.map((store) => withMemory(store, clock))
+  return parquet.enabled || guarded.length === 0 ? [lake, ...guarded] : guarded
+}
+
+/** The PostgreSQL store by itself, for `db plan` and `db apply`. Connects at first use. */
+export function postgresStore(
+  options: NonNullable<Config['stores']['postgres']>,
+  onEvent: OnEvent,
+): Promise<PostgresStore> {
+  const { schema_mode, columnstore_after_days, connections, ...same } = options
+  const given = Object.fromEntries(Object.entries(same).filter(([, value]) => value !== undefined))
+  return openPostgresStore({
+    ...given,
+    name: 'postgres',
+    onEvent,
+    tokenTable: { name: 'kite_ohlcv_historic', venues: ['kite'] },
+    ...(schema_mode && { schemaMode: schema_mode }),
+    ...(columnstore_after_days !== undefined && { columnstoreAfterDays: columnstore_after_days }),
+    ...(connections && { connectionsMax: connections }),
+  })
+}
+
+/** How long a store that could not be reached is taken to be down. */
+const DOWN_MS = 30_000
+
+/** A store that was just found down says so at once: a thousand series do not wait for it a thousand times. */
+function withMemory(store: Store, clock: Clock): Store {
+  let down: { readonly error: EverybarError; readonly sinceMs: number } | undefined
+  const refuseWhileDown = () => {
+    if (down && clock.monotonicMs() - down.sinceMs < DOWN_MS) throw down.error
+  }
+  const watched = async <T>(work: () => Promise<T>): Promise<T> => {
+    refuseWhileDown()
+    try {
+      const result = await work()
+      down = undefined
+      return result
+    } catch (error) {
+      if (isEverybarError(error) && error.recovery === 'retry') down = { error, sinceMs: clock.monotonicMs() }
+      throw error
+    }
+  }
+  return {
+    traits: store.traits,
+    name: store.name,
+    commit: (...given) => watched(() => store.commit(...given)),
+    replace: (...given) => watched(() => store.replace(...given)),
+    extent: (...given) => watched(() => store.extent(...given)),
+    scan: (...given) => {
+      refuseWhileDown()
+      return store.scan(...given)
+    },
+    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+  }
+}
