@@ -151,6 +151,7 @@ function withoutWriting(house: OpenHouse): OpenHouse {
   return { ...house, ledger: overlay }
 }
 
+export { database, reconcileOne } from './databases.ts'
 export { doctor } from './doctor.ts'
 export { expandSelectors } from './expand.ts'
 export { type ExportRequest, exportAgain, exportData } from './export.ts'

@@ -51,6 +51,16 @@ export const catalog: readonly CatalogEntry[] = [
     summary: 'write training data: long and GluonTS frames, windows, CSV',
     load: () => import('./commands/export.ts'),
   },
+  {
+    name: 'reconcile',
+    summary: 'compare a store with the archive, month by month, and mend it',
+    load: () => import('./commands/reconcile.ts'),
+  },
+  {
+    name: 'db',
+    summary: 'plan or apply the tables of the PostgreSQL store',
+    load: () => import('./commands/db.ts'),
+  },
   { name: 'runs', summary: 'list past runs and show one', load: () => import('./commands/runs.ts') },
   {
     name: 'config',

@@ -1,0 +1,69 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
+import { inFolder, runCli } from '../run-cli.ts'
+import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
+
+const BTC = 'binance:spot:BTCUSDT:1m'
+const range = ['--from', '2024-01-01', '--to', '2024-01-05']
+
+describe('a run with a lake and a PostgreSQL server', () => {
+  let venue: Simulator
+  let server: PostgresServer
+  beforeAll(async () => {
+    venue = await startSimulator({ seed: 5, nowMs: Date.UTC(2024, 2, 1), weightLimit: 1e9 })
+    server = await startPostgres()
+  })
+  afterAll(async () => {
+    await venue.close()
+    await server.stop()
+  })
+
+  const run = (root: string, url: string, ...args: string[]) =>
+    runCli([...args, '--root', root], {
+      env: {
+        EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url,
+        EVERYBAR__STORES__POSTGRES__URL: url,
+      },
+    })
+
+  test('both have every bar; a server that is down holds nothing back and catches up without the venue', async () => {
+    await inFolder(async (root) => {
+      const down = 'postgres://nobody:s3cret-planted@127.0.0.1:9/nowhere'
+      const first = await run(root, down, 'sync', BTC, ...range, '--json')
+      expect(first.code).toBe(5)
+      expect(first.json().data.series[0].bars.inserted).toBe(6_000)
+      expect(first.json().data.series[0].problems.map((p: { code: string }) => p.code)).toEqual([
+        'store.unreachable',
+      ])
+      expect(first.stdout + first.stderr).not.toContain('s3cret-planted')
+      const behind = await run(root, down, 'status', '--json')
+      expect(behind.json().data[0].behind).toEqual({ parquet: 0, postgres: 6 })
+
+      const url = await server.freshDatabase()
+      const name = new URL(url).pathname.slice(1)
+      const sql = (text: string) => server.query(text, name)
+      expect((await run(root, url, 'db', 'plan', '--json')).json().data.sql.length).toBeGreaterThan(0)
+      venue.resetStats()
+      const second = await run(root, url, 'sync', BTC, ...range, '--json')
+      expect(second.code).toBe(0)
+      expect(venue.stats().requests).toBe(0)
+      expect((await run(root, url, 'db', 'plan', '--json')).json().data.sql).toEqual([])
+      const level = await run(root, url, 'status', '--json')
+      expect(level.json().data[0].behind).toEqual({ parquet: 0, postgres: 0 })
+      expect(await sql('SELECT count(*)::int AS n FROM bars')).toEqual([{ n: 6_000 }])
+
+      await sql("DELETE FROM bars WHERE open_time = TIMESTAMPTZ '2024-01-02T00:00Z'")
+      await sql("UPDATE bars SET close = 1 WHERE open_time = TIMESTAMPTZ '2024-01-03T00:00Z'")
+      const look = await run(root, url, 'reconcile', '--store', 'postgres', '--dry-run', '--json')
+      expect(look.code).toBe(4)
+      expect(look.json().data).toMatchObject({ different: 1, repaired: 0 })
+      const mend = await run(root, url, 'reconcile', '--store', 'postgres', '--json')
+      expect(mend.code).toBe(0)
+      expect(mend.json().data).toMatchObject({ different: 1, repaired: 1 })
+      const again = await run(root, url, 'reconcile', '--store', 'postgres', '--json')
+      expect(again.json().data).toMatchObject({ different: 0, repaired: 0 })
+      expect((await run(root, url, 'reconcile', '--store', 'parquet', '--dry-run')).code).toBe(0)
+      expect((await run(root, url, 'reconcile', '--store', 'mysql')).code).toBe(2)
+    })
+  })
+})
