@@ -83,10 +83,23 @@ async function ask(
   const before = await house.ledger.get(job.ref, slice.id)
   const venueTimeMs = clock.nowMs()
   const dueMs = dueEnd(job, { range: slice.range, firstMs: anchorMs, venueNowMs: venueTimeMs })
-  const window = { startMs: slice.range.startMs, endMs: Math.max(dueMs, slice.range.startMs + 1) }
+  const startMs = startOf(job, slice, before, venueTimeMs)
+  const window = { startMs, endMs: Math.max(dueMs, startMs + 1) }
   const answeredBefore = before?.sha256 != null
   const anchor = anchorMs === undefined ? {} : { anchorMs }
   return acquire(house, job, slice, { window, venueTimeMs, answeredBefore, silence, signal, ...anchor })
+}
+
+/** Where a request for a slice begins: the bar after the last known one of an open slice, where the endpoint wants that. */
+function startOf(
+  { source, series }: SeriesJob,
+  { range }: Slice,
+  before: SliceRecord | undefined,
+  venueTimeMs: EpochMs,
+): EpochMs {
+  const closed = venueTimeMs >= range.endMs + source.spec.settleMs
+  const known = source.spec.openSlices === 'tail' && !closed && before?.status === 'partial'
+  return known && before.lastMs !== null ? shiftBars(series.timeframe, before.lastMs, 1) : range.startMs
 }
 
 function* untilStopped<T>(items: Iterable<T>, stopped: () => boolean): Generator<T> {

@@ -1,11 +1,12 @@
 import type { Archive, ArchiveFolder } from '../archive/archive.ts'
 import { cheapestPageSize } from '../chunking/page-size.ts'
+import type { SessionCalendar } from '../coverage/calendar.ts'
 import type { BarGrid } from '../coverage/expected.ts'
 import type { Fetcher } from '../fetch/fetcher.ts'
 import type { Ledger, LedgerSeries } from '../ledger/ledger.ts'
 import { EverybarError } from '../model/errors.ts'
 import type { Clock, OnEvent } from '../model/events.ts'
-import { type Series, seriesId } from '../model/series.ts'
+import { type Instrument, type Series, seriesId } from '../model/series.ts'
 import type { SliceGrid } from '../model/slice.ts'
 import type { EpochMs } from '../model/time.ts'
 import type { Source } from '../source/source.ts'
@@ -23,6 +24,8 @@ export interface House {
   readonly onEvent: OnEvent
   /** Requests under way at once. */
   readonly concurrency: number
+  /** When the market of an instrument is open; absent, or `undefined`, for those that never close. */
+  readonly calendarOf?: (instrument: Instrument) => SessionCalendar | undefined
 }
 
 /** A series with everything that follows from which endpoint serves it. */
@@ -33,26 +36,31 @@ export interface SeriesJob {
   readonly ref: LedgerSeries
   readonly folder: ArchiveFolder
   readonly slices: SliceGrid
+  readonly calendar?: SessionCalendar
 }
 
 /**
  * @throws EverybarError `source.unknown-venue`, `source.unknown-timeframe` (abort) when no endpoint serves the series.
  */
-export function jobOf(house: Pick<House, 'sources'>, series: Series): SeriesJob {
+export function jobOf(house: Pick<House, 'sources' | 'calendarOf'>, series: Series): SeriesJob {
   const { instrument, timeframe } = series
-  const ofVenue = house.sources.filter(({ spec }) => spec.venue === instrument.venue)
-  const source = ofVenue.find(({ spec }) => spec.markets.includes(instrument.market))
-  if (!source) throw unknownVenue(series, house.sources)
-  const { spec } = source
-  if (!spec.timeframes.includes(timeframe)) {
-    throw new EverybarError('source.unknown-timeframe', `${spec.id} has no ${timeframe} bars`, {
+  const ofMarket = house.sources.filter(
+    ({ spec }) => spec.venue === instrument.venue && spec.markets.includes(instrument.market),
+  )
+  if (ofMarket.length === 0) throw unknownVenue(series, house.sources)
+  const source = ofMarket.find(({ spec }) => spec.timeframes.includes(timeframe))
+  if (!source) {
+    const known = ofMarket.flatMap(({ spec }) => spec.timeframes)
+    throw new EverybarError('source.unknown-timeframe', `${ofMarket[0]!.spec.id} has no ${timeframe} bars`, {
       recovery: 'abort',
-      hint: `It has ${spec.timeframes.join(', ')}.`,
+      hint: `It has ${known.join(', ')}.`,
     })
   }
+  const { spec } = source
   const policy = typeof spec.chunkPolicy === 'function' ? spec.chunkPolicy({ timeframe }) : spec.chunkPolicy
   const limit = cheapestPageSize(policy, spec.weightPolicy)
   const days = spec.sliceDays?.(timeframe)
+  const calendar = house.calendarOf?.(instrument)
   return {
     series,
     id: seriesId(series),
@@ -60,6 +68,7 @@ export function jobOf(house: Pick<House, 'sources'>, series: Series): SeriesJob 
     ref: { seriesId: seriesId(series), endpoint: spec.id },
     folder: { venue: spec.venue, directory: spec.directory, symbol: instrument.symbol, timeframe },
     slices: { timeframe, limit, ...(days && { days }) },
+    ...(calendar && { calendar }),
   }
 }
 
@@ -72,8 +81,12 @@ function unknownVenue({ instrument }: Series, sources: readonly Source[]): Every
   )
 }
 
-/** The grid bars of a job are expected on; `anchorMs` is an open time the venue has shown. */
-export const gridOf = (job: SeriesJob, anchorMs?: EpochMs): BarGrid => ({
-  timeframe: job.series.timeframe,
-  ...(anchorMs !== undefined && { anchorMs }),
-})
+/** The grid bars of a job are expected on; `anchorMs` is an open time the venue has shown, where none is documented. */
+export function gridOf({ series, source, calendar }: SeriesJob, anchorMs?: EpochMs): BarGrid {
+  const anchor = source.spec.anchorMs?.(series.timeframe) ?? anchorMs
+  return {
+    timeframe: series.timeframe,
+    ...(anchor !== undefined && { anchorMs: anchor }),
+    ...(calendar && { calendar }),
+  }
+}

@@ -248,21 +248,23 @@ async function readEach(
 }
 
 async function readable(
-  { source, series }: SeriesJob,
+  job: SeriesJob,
   slice: Slice,
   { meta, body }: Readable,
   anchorMs: EpochMs | undefined,
 ): Promise<Read | Unread> {
+  const { source, series } = job
   try {
     await source.check({ status: meta.httpStatus, headers: {}, body, url: meta.url })
     const page = await source.decode(body, slice)
+    const grid = gridOf(job, anchorMs)
     const validated = validate(page, {
       series,
       range: slice.range,
       asOfMs: meta.venueTimeMs,
       settleMs: source.spec.settleMs,
       order: source.spec.order,
-      ...(anchorMs !== undefined && { anchorMs }),
+      ...(grid.anchorMs !== undefined && { anchorMs: grid.anchorMs }),
     })
     return { ok: true, validated, items: page.rows.length + page.badRows.length }
   } catch (error) {
@@ -319,8 +321,10 @@ function holesOf(
   { openTimeMs }: BarBatch,
   anchorMs: EpochMs | undefined,
 ): RangeSet {
-  if (anchorMs === undefined && anchorOf(job.series.timeframe) === undefined) return []
-  const grid = gridOf(job, anchorMs)
+  // What an answer does not hold is a fact of the answer. Whether the market was open then is judged when gaps are
+  // asked for, so that a corrected calendar changes no record.
+  const { calendar: _, ...grid } = gridOf(job, anchorMs)
+  if (grid.anchorMs === undefined && anchorOf(job.series.timeframe) === undefined) return []
   const endMs = Math.min(range.endMs, finalEnd(grid, venueTimeMs, job.source.spec.settleMs))
   const startMs = Math.max(range.startMs, anchorMs ?? 0)
   if (endMs <= startMs) return []

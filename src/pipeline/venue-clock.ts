@@ -45,13 +45,13 @@ async function readVenue(house: Asking, job: SeriesJob, signal?: AbortSignal): P
     const check = async (response: RawResponse) => {
       dated = response
       if (response.status < 200 || response.status > 299) await source.check(response)
-      else await venueInfo.decode(response.body, series)
+      else await venueInfo.decode(response.body, series, response.headers)
     }
     const response = await house.fetcher.fetch(await venueInfo.request(series), {
       check,
       ...(signal && { signal }),
     })
-    const info = await venueInfo.decode(response.body, series)
+    const info = await venueInfo.decode(response.body, series, response.headers)
     if (info.limits.length > 0) house.fetcher.setLimits(info.limits)
     return carriedOn(house, info.venueTimeMs, response, 'venue')
   } catch (error) {

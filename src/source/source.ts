@@ -36,13 +36,24 @@ export interface EndpointSpec {
   readonly order: 'ascending' | 'descending'
   /** Bars without a trade: sent as zero-volume rows, or left out. */
   readonly quietBars: 'emitted' | 'omitted'
-  /** How long after its close a bar may still change, by the venue's clock. */
+  /**
+   * How long after its width is over a bar may still change, by the venue's clock. Negative where trading ends before the
+   * width does: a day's bar of a market that closes at 15:30.
+   */
   readonly settleMs: number
   /** The bucket requests are charged to, and its limits until the venue has told its own. */
   readonly bucket: string
   readonly limits: readonly RateLimit[]
   /** For endpoints that cap a request by days: slices are that many calendar days, `offsetMs` ahead of UTC. */
   readonly sliceDays?: (timeframe: string) => { readonly count: number; readonly offsetMs: number }
+  /** A point of the grid bars open on, where it is not the epoch's: days that begin at a local midnight. */
+  readonly anchorMs?: (timeframe: string) => EpochMs
+  /**
+   * How a slice that reaches the present is asked again: `whole`, unless said, or its `tail` from the bar after the last
+   * known one, where slices are so long that the whole would be most of the traffic. Once its window has passed it is
+   * asked whole either way.
+   */
+  readonly openSlices?: 'whole' | 'tail'
   /** For each claim above, what proves it: a page of the venue's documentation or a fixture. */
   readonly evidence: Readonly<Record<string, string>>
 }
@@ -129,7 +140,12 @@ export interface Source {
   /** One cheap request for the venue's clock and limits; absent where there is none (the `Date` header serves then). */
   readonly venueInfo?: {
     readonly request: (series: Series) => Awaitable<HttpRequest>
-    readonly decode: (body: Uint8Array, series: Series) => Awaitable<VenueInfo>
+    /** `headers` for venues that tell their clock there only; names in lower case. */
+    readonly decode: (
+      body: Uint8Array,
+      series: Series,
+      headers?: Readonly<Record<string, string>>,
+    ) => Awaitable<VenueInfo>
   }
 }
 

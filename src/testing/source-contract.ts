@@ -11,7 +11,7 @@ import {
 } from '../model/bar.ts'
 import { EverybarError, type Recovery } from '../model/errors.ts'
 import type { Series } from '../model/series.ts'
-import { nextOpen, shiftBars } from '../model/timeframe.ts'
+import { nextOpen, shiftBars, widthMsMax } from '../model/timeframe.ts'
 import type { EndpointSpec, Source } from '../source/source.ts'
 
 /** An answer of the venue, and what has to come of it. */
@@ -40,7 +40,13 @@ export interface SourceSubject {
   readonly refusals: readonly AnswerCase[]
   /** Bodies as the venue sent them, by name: what the spec's evidence calls `fixture <name>`. */
   readonly fixtures: Readonly<Record<string, { readonly body: string; readonly bars: number }>>
-  readonly venueInfo?: { readonly body: string; readonly venueTimeMs: number; readonly limits: number }
+  readonly venueInfo?: {
+    readonly body: string
+    /** Where the venue tells its clock in a header. */
+    readonly headers?: Readonly<Record<string, string>>
+    readonly venueTimeMs: number
+    readonly limits: number
+  }
   /** An answer to `instruments`, and the symbols in it. */
   readonly instruments?: { readonly body: string; readonly symbols: readonly string[] }
 }
@@ -104,7 +110,8 @@ function specContract({ source: { spec }, series, fixtures }: SourceSubject): vo
       for (const limit of [1, page, policy.maxPoints]) {
         expect(weightOf(spec.weightPolicy, limit)).toBeGreaterThanOrEqual(1)
       }
-      expect(spec.settleMs).toBeGreaterThanOrEqual(0)
+      // Final before its width is over at most by that width.
+      expect(spec.settleMs).toBeGreaterThan(-widthMsMax(series.timeframe))
     })
   })
 }
@@ -372,7 +379,7 @@ function extrasContract(subject: SourceSubject): void {
       for (const body of ['', '<html>', 'null', '{}', '[]', info.body.slice(0, -2)]) {
         expect((await check(body))?.recovery).toBe('retry')
       }
-      const read = await venueInfo.decode(bytes(info.body), series)
+      const read = await venueInfo.decode(bytes(info.body), series, info.headers)
       expect(read.venueTimeMs).toBe(info.venueTimeMs)
       expect(read.limits.length).toBe(info.limits)
       for (const limit of read.limits) expect(limit.bucket).toBe(source.spec.bucket)

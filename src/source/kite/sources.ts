@@ -1,0 +1,95 @@
+import { HOUR_MS, MINUTE_MS } from '../../model/time.ts'
+import type { EndpointSpec, RateLimit, Source } from '../source.ts'
+import { historicalSource, type KiteContext } from './historical.ts'
+import {
+  barsInDays,
+  type DayCaps,
+  defaultDayCaps,
+  IST_OFFSET_MS,
+  kiteAnchorOf,
+  kiteIntervalOf,
+} from './intervals.ts'
+
+export const KITE_BUCKET = 'kite.historical'
+
+export interface KiteOptions extends Partial<KiteContext> {
+  /** Requests a second, 3 unless given. Less leaves room for other programs with the same key. */
+  readonly requestsPerSecond?: number
+}
+
+const docs = 'kite.trade/docs/connect/v3/historical'
+
+/**
+ * The venue counts requests in seconds it does not tell the beginning of. One at a time, evenly spaced, keeps to the
+ * limit in every second, wherever it begins, and to the distance older importers kept (334 ms).
+ */
+export const kiteLimits = (requestsPerSecond = 3): readonly RateLimit[] => [
+  { bucket: KITE_BUCKET, capacity: 1, windowMs: Math.ceil(1_000 / requestsPerSecond), counts: 'requests' },
+]
+
+function specOf(
+  part: Pick<EndpointSpec, 'id' | 'timeframes' | 'settleMs'>,
+  caps: DayCaps,
+  limits: readonly RateLimit[],
+): EndpointSpec {
+  const daysOf = (timeframe: string): number => caps[kiteIntervalOf(timeframe) ?? 'day']
+  return {
+    ...part,
+    venue: 'kite',
+    markets: ['nse', 'bse', 'nfo', 'bfo', 'cds', 'bcd', 'mcx', 'nco'],
+    directory: 'historical',
+    chunkPolicy: ({ timeframe }) => ({ maxPoints: barsInDays(timeframe, daysOf(timeframe)) }),
+    chunkHint: { timestampKey: 'date', startTimeField: 'from', endTimeField: 'to', timeframeField: 'interval' },
+    weightPolicy: { staticWeight: 1 },
+    bounds: { start: 'inclusive', end: 'inclusive' },
+    order: 'ascending',
+    quietBars: 'omitted',
+    bucket: KITE_BUCKET,
+    limits,
+    sliceDays: (timeframe) => ({ count: daysOf(timeframe), offsetMs: IST_OFFSET_MS }),
+    anchorMs: kiteAnchorOf,
+    openSlices: 'tail',
+    evidence: {
+      markets: 'kite.trade/docs/connect/v3/market-quotes, "Instruments": exchange',
+      timeframes: `${docs}: minute, 3minute, 5minute, 10minute, 15minute, 30minute, 60minute, day; no week, no month`,
+      chunkPolicy:
+        'days a request: 60, 100, 200, 400, 2000 by interval; told by many users of the API and not by its pages, ' +
+        'hence configurable; bars: as many as a market that never closes would have',
+      chunkHint: `${docs}, parameters`,
+      weightPolicy: 'kite.trade forum 11404: requests are counted, whatever they ask for',
+      bounds: 'kite.trade forum, comment 37886: from and to are inclusive on the start of a candle; fixture bounds.json',
+      order: `${docs}, response example; fixture minute.json`,
+      quietBars: 'users report minutes missing for illiquid instruments; no page says so; fixture quiet.json',
+      settleMs:
+        'comment 37886: a candle asked for before its end is partial. A minute after the close for intraday candles, ' +
+        'half an hour after the market closes at 15:30 for days: a choice, no document says',
+      bucket: 'kite.trade forum 11404: historical data has a limit of its own',
+      limits: 'kite.trade forum 11404: 3 requests a second, else 429 until the window is over',
+      row: `${docs}: [date, open, high, low, close, volume, oi]; fixtures minute.json, interest.json`,
+    },
+  }
+}
+
+const nobody: KiteContext = {
+  baseUrl: 'https://api.kite.trade',
+  authorization: () => 'token',
+  tokenOf: () => undefined,
+  dayCaps: defaultDayCaps,
+}
+
+/**
+ * The venue's candles: `kite.intraday` and `kite.day`, which differ in when a bar is final. A day's bar is 24 hours wide
+ * from midnight IST, and trading ends at 15:30: it is final half an hour later, eight hours before its width is over.
+ */
+export function kiteSources(options: KiteOptions = {}): readonly Source[] {
+  const { requestsPerSecond, ...given } = options
+  const context: KiteContext = { ...nobody, ...given }
+  const limits = kiteLimits(requestsPerSecond)
+  const intraday = {
+    id: 'kite.intraday',
+    timeframes: ['1m', '3m', '5m', '10m', '15m', '30m', '1h'],
+    settleMs: MINUTE_MS,
+  }
+  const day = { id: 'kite.day', timeframes: ['1d'], settleMs: -8 * HOUR_MS }
+  return [intraday, day].map((part) => historicalSource(specOf(part, context.dayCaps, limits), context))
+}
