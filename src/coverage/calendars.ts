@@ -1,4 +1,9 @@
-import { type CalendarData, type CalendarOverrides, type SessionCalendar, sessionCalendar } from './calendar.ts'
+import {
+  type CalendarData,
+  type CalendarOverrides,
+  type SessionCalendar,
+  sessionCalendar,
+} from './calendar.ts'
 import indiaEquity from './calendars/india-equity.json' with { type: 'json' }
 
 /** The calendars that come with everybar. */

@@ -2,6 +2,7 @@ import type { Finding, FindingKind } from '../model/finding.ts'
 import { intersect, type RangeSet, subtract, toRangeSet } from '../model/range-set.ts'
 import { type EpochMs, iso, type TimeRange } from '../model/time.ts'
 import { ceilToBar, nextOpen, shiftBars, type Timeframe } from '../model/timeframe.ts'
+import { closedSlots, type SessionCalendar } from './calendar.ts'
 import { type BarGrid, expectedBars, finalEnd } from './expected.ts'
 import { absenceSettled, askedTimes } from './reask.ts'
 
@@ -74,16 +75,20 @@ interface Claim {
 
 /**
  * Every expected bar of `range` that is not stored, in runs of one class, ascending. A bar belongs to the first that
- * claims it: listing, delisting, then what its slice says, and last `never_fetched`. Linear in the notes.
+ * claims it: listing, delisting, then what its slice says, and last `never_fetched`. Where a market's calendar says that
+ * it was closed, that is the reason; such bars are no expected ones, and are told apart only for the record. Linear in
+ * the notes.
  */
 export function classifyGaps(facts: CoverageFacts): GapRun[] {
   const { range, first, last, notes, answered } = facts
   let open: RangeSet = [range]
   const runs: GapRun[] = []
   const take = (claim: Claim, within: RangeSet) => {
-    for (const part of intersect(within, claim.ranges)) {
-      const run = runOf(claim, part, facts.grid)
-      if (run) runs.push(run)
+    for (const [own, parts] of bySession(claim, intersect(within, claim.ranges), facts)) {
+      for (const part of parts) {
+        const run = runOf(own, part, facts.grid)
+        if (run) runs.push(run)
+      }
     }
   }
   if (first) {
@@ -114,7 +119,26 @@ export function classifyGaps(facts: CoverageFacts): GapRun[] {
   return joinNeighbours(runs.sort((a, b) => a.range.startMs - b.range.startMs))
 }
 
-function runOf(claim: Claim, part: TimeRange, grid: BarGrid): GapRun | undefined {
+/** What a calendar can explain: no answer was needed, or an answer held nothing. */
+const closable: ReadonlySet<GapClass> = new Set([
+  ...(['no_trade', 'source_absent', 'never_fetched', 'fetch_failed', 'not_yet_final'] as const),
+])
+
+/** Splits a claim by the market's calendar: the slots in which it was closed need no other reason. */
+function bySession(claim: Claim, parts: RangeSet, { grid, range }: CoverageFacts): [Claim, RangeSet][] {
+  const { calendar } = grid
+  if (!calendar || parts.length === 0 || !closable.has(claim.class)) return [[claim, parts]]
+  const closed = intersect(parts, closedSlots(calendar, grid, range))
+  return [
+    [claim, subtract(parts, closed)],
+    [{ class: 'closed_session', ranges: closed, evidence: closedEvidence(calendar) }, closed],
+  ]
+}
+
+const closedEvidence = ({ name }: SessionCalendar): string => `the market was closed: ${name}`
+
+/** Bars here are slots of the grid, those of closed sessions too: a claim counts what it claims. */
+function runOf(claim: Claim, part: TimeRange, { calendar: _, ...grid }: BarGrid): GapRun | undefined {
   const bars = expectedBars(grid, part)
   if (bars === 0) return undefined
   const startMs = ceilToBar(grid.timeframe, part.startMs, grid.anchorMs)

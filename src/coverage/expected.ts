@@ -1,3 +1,4 @@
+import { intersect, toRangeSet } from '../model/range-set.ts'
 import type { EpochMs, TimeRange } from '../model/time.ts'
 import {
   anchorOf,
@@ -9,26 +10,32 @@ import {
   type Timeframe,
   widthMsMax,
 } from '../model/timeframe.ts'
+import type { SessionCalendar } from './calendar.ts'
 
 /** The grid the bars of a series are expected on. */
 export interface BarGrid {
   readonly timeframe: Timeframe
   /** An open time the venue has shown, for timeframes without a documented anchor (`3d`). */
   readonly anchorMs?: EpochMs
+  /** When the market is open; absent for one that never closes. */
+  readonly calendar?: SessionCalendar
 }
 
-/** How many bars are expected to open in `range`, on a market that never closes. */
-export const expectedBars = (grid: BarGrid, range: TimeRange): number =>
-  countOpens(grid.timeframe, range, grid.anchorMs)
+/** How many bars are expected to open in `range`: one a slot in which the market is open. */
+export function expectedBars(grid: BarGrid, range: TimeRange): number {
+  const { timeframe, anchorMs, calendar } = grid
+  if (!calendar) return countOpens(timeframe, range, anchorMs)
+  return calendar.openSlots(grid, range).reduce((sum, open) => sum + countOpens(timeframe, open, anchorMs), 0)
+}
 
 /**
  * Runs of grid slots in `range` that no bar of `openTimesMs` opens in, each from its first open time to the one after
- * its last. A bar that opens off the grid fills the slot it lies in.
+ * its last. A bar that opens off the grid fills the slot it lies in. Slots in which the market is closed are not missing.
  *
  * @param openTimesMs ascending; times outside `range` are passed over.
  */
 export function missingRuns(grid: BarGrid, range: TimeRange, openTimesMs: ArrayLike<number>): TimeRange[] {
-  const { timeframe, anchorMs } = grid
+  const { timeframe, anchorMs, calendar } = grid
   const first = ceilToBar(timeframe, range.startMs, anchorMs)
   const width = fixedWidthMs(timeframe)
   const slotOf = width
@@ -46,7 +53,7 @@ export function missingRuns(grid: BarGrid, range: TimeRange, openTimesMs: ArrayL
   if (awaited < range.endMs) {
     runs.push({ startMs: awaited, endMs: ceilToBar(timeframe, range.endMs, anchorMs) })
   }
-  return runs
+  return calendar ? [...intersect(toRangeSet(runs), calendar.openSlots(grid, range))] : runs
 }
 
 /**

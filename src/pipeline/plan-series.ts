@@ -1,5 +1,5 @@
 import { weightOf } from '../chunking/definitions.ts'
-import { finalEnd } from '../coverage/expected.ts'
+import { expectedBars, finalEnd } from '../coverage/expected.ts'
 import { askedTimes, reaskDue } from '../coverage/reask.ts'
 import { computeExpectedSlices } from '../coverage/slices.ts'
 import type { SliceRecord } from '../ledger/ledger.ts'
@@ -51,7 +51,9 @@ export async function planSeries(
   const { range, firstMs } = input
   const wanted = intersect([range], toRangeSet([{ startMs: firstMs ?? 0, endMs: dueEnd(job, input) }]))
   const { covered, again } = await coveredRanges(house, job, input)
-  const missing = subtract(wanted, covered)
+  // What lies in closed sessions only is not asked for; a bar that opened there all the same comes with the next one.
+  const grid = gridOf(job, firstMs)
+  const missing = subtract(wanted, covered).filter((part) => !grid.calendar || expectedBars(grid, part) > 0)
   const overlap = await freshlyRead(house, job, missing)
   const audited = await slicesToAudit(house, job, input)
   const asked = union(missing, intersect(wanted, toRangeSet([...again, ...overlap, ...audited])))
@@ -75,12 +77,14 @@ async function coveredRanges(
 ): Promise<{ covered: RangeSet; again: TimeRange[] }> {
   const partial: TimeRange[] = []
   const again: TimeRange[] = []
+  // Where bars without a trade are left out, an absent bar is no surprise.
+  const reasks = job.source.spec.quietBars === 'emitted'
   for await (const record of ledger.notable(job.ref, range)) {
     if (record.status === 'partial') {
       const startMs = record.range.startMs
       const endMs = Math.min(record.range.endMs, partialEnd(job, record, firstMs))
       if (startMs < endMs && !mayBeClosed(job, record, venueNowMs)) partial.push({ startMs, endMs })
-    } else if (record.status === 'ok' || record.status === 'empty') {
+    } else if (reasks && (record.status === 'ok' || record.status === 'empty')) {
       const asked = askedTimes(record.findings)
       if (asked && venueNowMs !== undefined && reaskDue(asked, venueNowMs)) again.push(record.range)
     }

@@ -13,8 +13,8 @@ const LESS_THAN = 0x3c
  */
 export function checkKite(answer: Answer): void {
   const json = jsonOf(answer.body)
+  if (answer.status === 401) throw loginExpired(answer)
   refuseErrorBody(answer, json)
-  if (answer.status === 401) throw loginExpired(answer, 'no valid login')
   refuseStatus(answer)
   const first = answer.body.find((byte) => byte > 0x20)
   if (first === undefined) throw notAnAnswer(answer, 'an empty body')
@@ -103,8 +103,8 @@ function refuseErrorBody(answer: Answer, json: unknown): void {
   throw new EverybarError(code, `${answer.url} answered ${answer.status}, ${said}`, { recovery, hint })
 }
 
-const loginExpired = ({ url, status }: Answer, what: string): EverybarError =>
-  new EverybarError(expired.code, `${url} answered ${status}: ${what}`, {
+const loginExpired = ({ url, status }: Answer): EverybarError =>
+  new EverybarError(expired.code, `${url} answered ${status}: no valid login`, {
     recovery: expired.recovery,
     hint: expired.hint,
   })

@@ -58,7 +58,10 @@ export function historicalSource(spec: EndpointSpec, context: KiteContext): Sour
         readInstruments(body).instruments.map(({ symbol, type }) => ({ symbol, status: type })),
     },
     // The cheapest question that needs a login: it tells at once whether there is one, and the answer is dated.
-    venueInfo: { request: () => get('/user/profile'), decode: (body, _, headers) => readClock(body, headers) },
+    venueInfo: {
+      request: () => get('/user/profile'),
+      decode: (body, _, headers) => readClock(body, headers),
+    },
   }
 }
 

@@ -50,7 +50,8 @@ export const isInstrumentCsv = (start: string): boolean =>
  */
 export function readInstruments(body: Uint8Array): InstrumentDump {
   const text = unzipped(body)
-  if (!isInstrumentCsv(text.slice(0, 512))) throw unreadable(`${show(text.slice(0, 60))} is no list of instruments`)
+  if (!isInstrumentCsv(text.slice(0, 512)))
+    throw unreadable(`${show(text.slice(0, 60))} is no list of instruments`)
   const instruments: KiteInstrument[] = []
   const badLines: { line: number; detail: string }[] = []
   let badCount = 0

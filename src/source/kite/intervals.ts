@@ -64,7 +64,5 @@ export const istDay = (ms: EpochMs): string => istText(ms).slice(0, 10)
 /** Midnight IST of `2024-03-05`; NaN for text that names no day. */
 export function istMidnight(day: string): EpochMs {
   const ms = /^\d{4}-\d{2}-\d{2}$/.test(day) ? Date.parse(`${day}T00:00:00Z`) : Number.NaN
-  return Number.isNaN(ms) || new Date(ms).toISOString().slice(0, 10) !== day
-    ? Number.NaN
-    : ms - IST_OFFSET_MS
+  return Number.isNaN(ms) || new Date(ms).toISOString().slice(0, 10) !== day ? Number.NaN : ms - IST_OFFSET_MS
 }

@@ -27,19 +27,30 @@ export const kiteLimits = (requestsPerSecond = 3): readonly RateLimit[] => [
   { bucket: KITE_BUCKET, capacity: 1, windowMs: Math.ceil(1_000 / requestsPerSecond), counts: 'requests' },
 ]
 
+/** The exchanges in the venue's list, as selectors name them. */
+export const kiteMarkets = ['nse', 'bse', 'nfo', 'bfo', 'cds', 'bcd', 'mcx', 'nco'] as const
+
 function specOf(
-  part: Pick<EndpointSpec, 'id' | 'timeframes' | 'settleMs'>,
+  part: Pick<EndpointSpec, 'timeframes' | 'settleMs'> & { readonly name: string; readonly market: string },
   caps: DayCaps,
   limits: readonly RateLimit[],
 ): EndpointSpec {
   const daysOf = (timeframe: string): number => caps[kiteIntervalOf(timeframe) ?? 'day']
+  const { name, market, timeframes, settleMs } = part
   return {
-    ...part,
+    id: `kite.${market}-${name}`,
     venue: 'kite',
-    markets: ['nse', 'bse', 'nfo', 'bfo', 'cds', 'bcd', 'mcx', 'nco'],
-    directory: 'historical',
+    markets: [market],
+    directory: market,
+    timeframes,
+    settleMs,
     chunkPolicy: ({ timeframe }) => ({ maxPoints: barsInDays(timeframe, daysOf(timeframe)) }),
-    chunkHint: { timestampKey: 'date', startTimeField: 'from', endTimeField: 'to', timeframeField: 'interval' },
+    chunkHint: {
+      timestampKey: 'date',
+      startTimeField: 'from',
+      endTimeField: 'to',
+      timeframeField: 'interval',
+    },
     weightPolicy: { staticWeight: 1 },
     bounds: { start: 'inclusive', end: 'inclusive' },
     order: 'ascending',
@@ -57,7 +68,8 @@ function specOf(
         'hence configurable; bars: as many as a market that never closes would have',
       chunkHint: `${docs}, parameters`,
       weightPolicy: 'kite.trade forum 11404: requests are counted, whatever they ask for',
-      bounds: 'kite.trade forum, comment 37886: from and to are inclusive on the start of a candle; fixture bounds.json',
+      bounds:
+        'kite.trade forum, comment 37886: from and to are inclusive on the start of a candle; fixture bounds.json',
       order: `${docs}, response example; fixture minute.json`,
       quietBars: 'users report minutes missing for illiquid instruments; no page says so; fixture quiet.json',
       settleMs:
@@ -77,19 +89,21 @@ const nobody: KiteContext = {
   dayCaps: defaultDayCaps,
 }
 
+const kinds = [
+  { name: 'day', timeframes: ['1d'], settleMs: -8 * HOUR_MS },
+  { name: 'intraday', timeframes: ['1m', '3m', '5m', '10m', '15m', '30m', '1h'], settleMs: MINUTE_MS },
+]
+
 /**
- * The venue's candles: `kite.intraday` and `kite.day`, which differ in when a bar is final. A day's bar is 24 hours wide
- * from midnight IST, and trading ends at 15:30: it is final half an hour later, eight hours before its width is over.
+ * The venue's candles, an endpoint for each exchange, since a symbol may be listed on several: `kite.nse-day`,
+ * `kite.nse-intraday` … The two differ in when a bar is final. A day's bar is 24 hours wide from midnight IST, and trading
+ * ends at 15:30: it is final half an hour later, eight hours before its width is over.
  */
 export function kiteSources(options: KiteOptions = {}): readonly Source[] {
   const { requestsPerSecond, ...given } = options
   const context: KiteContext = { ...nobody, ...given }
   const limits = kiteLimits(requestsPerSecond)
-  const intraday = {
-    id: 'kite.intraday',
-    timeframes: ['1m', '3m', '5m', '10m', '15m', '30m', '1h'],
-    settleMs: MINUTE_MS,
-  }
-  const day = { id: 'kite.day', timeframes: ['1d'], settleMs: -8 * HOUR_MS }
-  return [intraday, day].map((part) => historicalSource(specOf(part, context.dayCaps, limits), context))
+  return kiteMarkets.flatMap((market) =>
+    kinds.map((kind) => historicalSource(specOf({ ...kind, market }, context.dayCaps, limits), context)),
+  )
 }
