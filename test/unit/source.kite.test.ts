@@ -26,7 +26,8 @@ function codeOf(run: () => unknown): string | undefined {
 
 describe('requests', () => {
   const urlOf = (selector: string, from: string, to: string) => {
-    const { source, series, slices } = jobFor(selector)
+    const { series, slices } = jobFor(selector)
+    const source = sources.find(({ spec }) => spec.id === jobFor(selector).source.spec.id)!
     const range = { startMs: istMidnight(from), endMs: istMidnight(to) }
     return source.request({ series, range, limit: slices.limit })
   }

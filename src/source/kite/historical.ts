@@ -4,7 +4,7 @@ import { type Series, seriesId } from '../../model/series.ts'
 import type { EpochMs } from '../../model/time.ts'
 import { countOpens } from '../../model/timeframe.ts'
 import { isRecord, jsonOf, unreadable } from '../answer.ts'
-import type { BarWindow, EndpointSpec, Source, VenueInfo } from '../source.ts'
+import type { BarWindow, EndpointSpec, SyncSource, VenueInfo } from '../source.ts'
 import { readCandles } from './candles.ts'
 import { checkKite } from './check.ts'
 import { readInstruments } from './instruments.ts'
@@ -35,7 +35,7 @@ export function kiteSymbol(symbol: string): { readonly symbol: string; readonly 
 const derivatives: ReadonlySet<string> = new Set(['nfo', 'bfo', 'cds', 'bcd', 'mcx', 'nco'])
 
 /** An endpoint of historical candles as a source. */
-export function historicalSource(spec: EndpointSpec, context: KiteContext): Source {
+export function historicalSource(spec: EndpointSpec, context: KiteContext): SyncSource {
   const { bucket } = spec
   const get = (path: string): HttpRequest => ({
     url: `${context.baseUrl.replace(/\/+$/, '')}${path}`,

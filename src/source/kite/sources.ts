@@ -1,5 +1,5 @@
 import { HOUR_MS, MINUTE_MS } from '../../model/time.ts'
-import type { EndpointSpec, RateLimit, Source } from '../source.ts'
+import type { EndpointSpec, RateLimit, SyncSource } from '../source.ts'
 import { historicalSource, type KiteContext } from './historical.ts'
 import {
   barsInDays,
@@ -99,7 +99,7 @@ const kinds = [
  * `kite.nse-intraday` … The two differ in when a bar is final. A day's bar is 24 hours wide from midnight IST, and trading
  * ends at 15:30: it is final half an hour later, eight hours before its width is over.
  */
-export function kiteSources(options: KiteOptions = {}): readonly Source[] {
+export function kiteSources(options: KiteOptions = {}): readonly SyncSource[] {
   const { requestsPerSecond, ...given } = options
   const context: KiteContext = { ...nobody, ...given }
   const limits = kiteLimits(requestsPerSecond)
