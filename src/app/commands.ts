@@ -2,8 +2,9 @@ import type { Config } from '../config/schema.ts'
 import type { RunRecord } from '../ledger/ledger.ts'
 import type { Clock, OnEvent } from '../model/events.ts'
 import type { DatedRevision } from '../pipeline/history.ts'
+import { jobOf } from '../pipeline/house.ts'
 import type { Gap, PlanReport, Selection, SeriesStatus, SyncReport, VerifyReport } from './api.ts'
-import { type OpenHouse, openEmptyHouse, openHouse, rootExists } from './house.ts'
+import { type OpenHouse, openEmptyHouse, openHouse, rootExists, sourcesOf } from './house.ts'
 import {
   type ExplainedGap,
   explainGaps,
@@ -44,6 +45,7 @@ export interface Check {
 
 /** What `sync` would do. Asks the venue for its clock and first bars where they are not known; writes nothing. */
 export async function plan(ctx: AppContext, selection: Selection): Promise<PlanReport> {
+  refuseUnserved(ctx, selection)
   if (await rootExists(ctx.config.root)) {
     return inHouse(ctx, 'read', 'plan', (house) => planAll(withoutWriting(house), selection, ctx.signal))
   }
@@ -57,7 +59,14 @@ export async function plan(ctx: AppContext, selection: Selection): Promise<PlanR
 
 /** Makes the selected series complete, once. The only command here that writes. */
 export async function sync(ctx: AppContext, selection: Selection): Promise<SyncReport> {
+  refuseUnserved(ctx, selection)
   return inHouse(ctx, 'write', 'sync', (house) => syncAll(house, selection, ctx.signal))
+}
+
+/** A venue, market or timeframe that nothing serves is a slip of the pen: said before a root is made or a run begins. */
+function refuseUnserved({ config }: AppContext, { series }: Selection): void {
+  const sources = sourcesOf(config)
+  for (const one of series) jobOf({ sources }, one)
 }
 
 /** Every series named, or all there are. */

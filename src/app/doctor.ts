@@ -1,5 +1,6 @@
 import { isEverybarError, messageOf } from '../model/errors.ts'
 import { parseSeries } from '../model/series.ts'
+import { DAY_MS } from '../model/time.ts'
 import { jobOf } from '../pipeline/house.ts'
 import { Venues } from '../pipeline/venue-clock.ts'
 import type { AppContext, Check } from './commands.ts'
@@ -7,6 +8,13 @@ import { openEmptyHouse } from './house.ts'
 
 /** Clocks this far apart are worth a word: finality goes by the venue's, but logs and certificates carry ours. */
 const SKEW_WARN_MS = 2_000
+
+/** `12 ms ahead`, `3 s behind`, `995 days ahead`. */
+function apart(skewMs: number): string {
+  const ms = Math.abs(skewMs)
+  const [size, unit] = ms < 10_000 ? [1, 'ms'] : ms < 2 * DAY_MS ? [1_000, 's'] : [DAY_MS, 'days']
+  return `${Math.round(ms / size)} ${unit} ${skewMs < 0 ? 'behind' : 'ahead'}`
+}
 
 /** What can be told about the venues: reachable, clock skew, weight used. The machine's own checks are the command's. */
 export async function doctor(ctx: AppContext): Promise<readonly Check[]> {
@@ -20,7 +28,7 @@ export async function doctor(ctx: AppContext): Promise<readonly Check[]> {
         const job = jobOf(house, parseSeries(`${spec.venue}:${spec.markets[0]}:BTCUSDT:1h`))
         const { skewMs } = await venues.clockOf(job, ctx.signal)
         const usage = house.fetcher.usage().find(({ bucket }) => bucket === spec.bucket)
-        const detail = `reachable; this clock is ${skewMs} ms ahead; ${usage?.used ?? 0} of ${usage?.capacity ?? 0} weight used`
+        const detail = `reachable; this clock is ${apart(skewMs)}; ${usage?.used ?? 0} of ${usage?.capacity ?? 0} weight used`
         const skewed = Math.abs(skewMs) > SKEW_WARN_MS
         checks.push(
           skewed

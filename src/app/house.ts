@@ -168,6 +168,7 @@ export async function rootExists(root: string): Promise<boolean> {
 async function checkRoot(root: string, access: 'read' | 'write'): Promise<void> {
   const found = await stat(root).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined
+    if (error.code === 'ENOTDIR') throw partIsFile(root, error)
     throw rootError(
       'root.not-readable',
       root,
@@ -190,13 +191,7 @@ async function checkRoot(root: string, access: 'read' | 'write'): Promise<void> 
   if (access === 'read') return
   await mkdir(join(root, '.everybar'), { recursive: true }).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOTDIR') {
-      throw rootError(
-        'root.not-a-folder',
-        root,
-        `a part of ${root} is a file`,
-        'Name a folder with --root.',
-        error,
-      )
+      throw partIsFile(root, error)
     }
     throw rootError(
       'root.not-writable',
@@ -207,6 +202,9 @@ async function checkRoot(root: string, access: 'read' | 'write'): Promise<void> 
     )
   })
 }
+
+const partIsFile = (root: string, cause: unknown) =>
+  rootError('root.not-a-folder', root, `a part of ${root} is a file`, 'Name a folder with --root.', cause)
 
 const rootError = (
   code: string,

@@ -9,6 +9,7 @@ import type { Clock, OnEvent } from '../model/events.ts'
 import { type Instrument, type Series, seriesId } from '../model/series.ts'
 import type { SliceGrid } from '../model/slice.ts'
 import type { EpochMs } from '../model/time.ts'
+import { anchorOf } from '../model/timeframe.ts'
 import type { Source } from '../source/source.ts'
 import type { Store } from '../store/store.ts'
 
@@ -81,12 +82,13 @@ function unknownVenue({ instrument }: Series, sources: readonly Source[]): Every
   )
 }
 
-/** The grid bars of a job are expected on; `anchorMs` is an open time the venue has shown, where none is documented. */
+/**
+ * The grid bars of a job are expected on. `anchorMs`, an open time the venue has shown, counts only where no grid is
+ * documented: a first bar off the grid must not take all others off it.
+ */
 export function gridOf({ series, source, calendar }: SeriesJob, anchorMs?: EpochMs): BarGrid {
-  const anchor = source.spec.anchorMs?.(series.timeframe) ?? anchorMs
-  return {
-    timeframe: series.timeframe,
-    ...(anchor !== undefined && { anchorMs: anchor }),
-    ...(calendar && { calendar }),
-  }
+  const { timeframe } = series
+  const anchor =
+    source.spec.anchorMs?.(timeframe) ?? (anchorOf(timeframe) === undefined ? anchorMs : undefined)
+  return { timeframe, ...(anchor !== undefined && { anchorMs: anchor }), ...(calendar && { calendar }) }
 }

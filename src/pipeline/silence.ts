@@ -56,12 +56,12 @@ export class SilenceJudge {
   async #endBefore(range: TimeRange, signal?: AbortSignal): Promise<EpochMs> {
     const lastMs = (await askEdge(this.#house, this.#job, 'last-bar', signal))?.openTimeMs
     if (lastMs != null && lastMs < range.startMs) return lastMs
-    const found = lastMs == null ? 'no bar at all' : `its last bar at ${iso(lastMs)}`
-    throw this.#contradiction(range, `nothing from there on, and ${found}`)
+    const found = lastMs == null ? 'not a single one that would be its last' : `its last at ${iso(lastMs)}`
+    throw this.#contradiction(range, found)
   }
 
   #contradiction({ startMs }: TimeRange, shown: string): EverybarError {
-    const message = `${this.#job.id}: the answer ends before ${iso(startMs)}, and then the venue shows ${shown}`
+    const message = `${this.#job.id}: the answer has no bar from ${iso(startMs)} on, and yet the venue shows ${shown}`
     return new EverybarError('sync.contradiction', message, {
       recovery: 'retry',
       hint: 'Such an answer is no evidence and is asked for again. If it stays so, the venue or a proxy is at fault.',

@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => venue.close())
 
 const pages = (path: string) =>
-  venue.log().filter((asked) => asked.path === path && asked.parameters.startTime !== '0')
+  venue.log().filter((asked) => asked.path === path && asked.parameters.limit !== '1')
 
 describe('fetchBars', () => {
   const fetched = (options: Omit<Parameters<typeof fetchBars>[0], 'baseUrl'>) =>

@@ -65,7 +65,9 @@ describe.skipIf(!sharedData)('real months, replayed (skipped where ../shared/dat
       env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url },
     })
 
-  test('the lake holds exactly the rows of the files, and gaps exactly what they lack', async () => {
+  test('the lake holds exactly the rows of the files, and gaps exactly what they lack', {
+    timeout: 240_000,
+  }, async () => {
     await inFolder(async (root) => {
       const monthsChecked: string[] = []
       for (const { selector, symbol, months } of seriesThere(sharedData!)) {

@@ -42,7 +42,7 @@ describe('requests', () => {
     [
       'the first bar is asked for from the epoch',
       spot!.firstBar!.request(parseSeries('binance:spot:BTCUSDT:1d')),
-      'http://localhost:1/venue/api/v3/klines?symbol=BTCUSDT&interval=1d&startTime=0&limit=1',
+      'http://localhost:1/venue/api/v3/klines?symbol=BTCUSDT&interval=1d&startTime=1&limit=1',
       2,
     ],
     [

@@ -51,6 +51,7 @@ const gapsCsv = (found: readonly Gap[]): string =>
   )
 
 function gapsText(found: readonly Gap[]): string {
+  if (found.length === 0) return 'no gaps'
   const columns = headings.map((heading) => (heading === 'bars' ? right(heading) : heading))
   const rows = found.map((gap) => [
     gap.series,

@@ -11,9 +11,11 @@ export function define(command: Command, run: Runner): void {
       const { configTemplate } = await import('../../config/template.ts')
       const file = resolve(operand ?? cli.flags.config ?? 'everybar.yaml')
       writeNew(file, configTemplate(schemaPath(dirname(file))))
+      const outcome = { data: { file }, text: `wrote ${file}`, report: true }
+      cli.emit(outcome)
       if (!cli.verbosity.json && !cli.verbosity.quiet)
         cli.note('next: name your series there, then everybar plan')
-      return { data: { file }, text: `wrote ${file}`, report: true }
+      return outcome
     }),
   )
 }

@@ -321,7 +321,7 @@ class UndiciFetcher implements Fetcher {
       url: call.shownUrl,
       code,
       attempt: call.tries,
-      waitMs,
+      waitMs: Math.round(waitMs),
     })
     await this.#clock.sleep(waitMs, call.signal).catch(() => call.signal.throwIfAborted())
   }

@@ -110,8 +110,9 @@ const meanings: Readonly<Record<number, Meaning>> = {
 }
 
 /** Codes not listed and outside the range for bad requests say no more than the status. */
-function meaningOf(code: number, status: number): Meaning | undefined {
+function meaningOf(code: number, status: number, msg: string): Meaning | undefined {
   if (status === 429 || status === 418) return rateLimited
+  if (code === -1100 && msg.includes("'symbol'")) return meanings[-1121] // characters no symbol has: BTC/USDT
   return meanings[code] ?? (code <= -1010 && code > -2000 ? badRequest : undefined)
 }
 
@@ -120,7 +121,7 @@ function refuseErrorBody(answer: Answer): void {
   if (!isRecord(json)) return
   const { code, msg } = json
   if (typeof code !== 'number' || typeof msg !== 'string') return
-  const meaning = meaningOf(code, answer.status)
+  const meaning = meaningOf(code, answer.status, msg)
   if (!meaning) return
   const said = show(msg, 200)
   const { name, recovery, hint } = meaning

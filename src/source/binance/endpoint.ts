@@ -38,7 +38,8 @@ export function klineSource({ spec, baseUrl, path, maxPoints, info }: KlineEndpo
     },
     check: checkBinance,
     decode: (body, { limit }) => readKlineRows(body, limit),
-    firstBar: { request: (series) => klines(series, 1, { startTime: 0 }), decode: readOneOpenTime },
+    // Not 0, which servers in between may take for no start at all: they would give the latest bar for the first.
+    firstBar: { request: (series) => klines(series, 1, { startTime: 1 }), decode: readOneOpenTime },
     // Without times the venue gives its most recent rows.
     lastBar: { request: (series) => klines(series, 1, {}), decode: readOneOpenTime },
     nextBar: {

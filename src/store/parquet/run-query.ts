@@ -13,6 +13,8 @@ import { type ListedSeries, listSeries } from './listing.ts'
 import { MonthFiles } from './month-files.ts'
 import { queryError, refuseUnlessRead } from './query-guard.ts'
 
+const INTERRUPT_EVERY_MS = 50
+
 /** What the door `queryLake` runs. */
 export async function runQuery(query: LakeQuery): Promise<number> {
   const root = resolve(query.root)
@@ -45,9 +47,15 @@ async function runIn(
   query: LakeQuery,
 ): Promise<number> {
   const connection = await instance.connect()
-  const stop = () => connection.interrupt()
-  query.signal?.addEventListener('abort', stop)
+  // Again and again: between two statements there is nothing to interrupt, and the next one would run on.
+  let again: NodeJS.Timeout | undefined
+  const stop = () => {
+    connection.interrupt()
+    again = setInterval(() => connection.interrupt(), INTERRUPT_EVERY_MS)
+  }
+  query.signal?.addEventListener('abort', stop, { once: true })
   try {
+    query.signal?.throwIfAborted()
     await refuseUnlessRead(connection, query.sql)
     await makeView(connection, root, listed, query.older)
     await confine(connection, root)
@@ -57,6 +65,7 @@ async function runIn(
     throw isEverybarError(error) ? error : queryError(error, tmpdir())
   } finally {
     query.signal?.removeEventListener('abort', stop)
+    clearInterval(again)
     connection.closeSync()
   }
 }
