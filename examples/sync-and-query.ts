@@ -19,9 +19,12 @@ for (const { series, complete, missing } of report.series) console.log(series, c
 // → binance:spot:BTCUSDT:1m true { source_absent: 120 }
 // → binance:um:ETHUSDT:1h true { source_absent: 2 }
 
-// Again: nothing is asked for twice.
+// Again: no bar is asked for twice.
 const again = await sync({ ...at, series: wanted, from: '2024-01-01', to: '2024-01-04' })
-console.log(again.requests, again.complete) // → 0 true
+console.log(
+  again.series.map(({ slices }) => slices.fetched),
+  again.complete,
+) // → [ 0, 0 ] true
 
 const { faults, slicesChecked } = await verify(at)
 console.log(faults.length, slicesChecked > 0) // → 0 true

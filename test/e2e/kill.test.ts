@@ -112,7 +112,7 @@ describe('a backfill that is killed', () => {
       const twice = [...asked.values()].reduce((sum, times) => sum + times - 1, 0)
       expect(twice, 'only what was in flight is asked again').toBeLessThanOrEqual(kills * CONCURRENCY)
     })
-  })
+  }, 240_000)
 
   test.each(Array.from({ length: 5 }, (_, i) => i))(
     'while its answers are being settled: moment %i',

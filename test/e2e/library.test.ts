@@ -38,7 +38,6 @@ describe('fetchBars', () => {
       chunksUsed: 3,
       requests: 3,
       weightConsumed: 6,
-      throttleApplied: false,
       firstTime: times[0],
       lastTime: NOW - MINUTE,
       findings: [],
@@ -138,6 +137,18 @@ describe('fetchBars', () => {
       expect(findings).toMatchObject([{ kind: 'missing', openTimeMs: NOW - 10 * MINUTE, count: 10 }])
     } finally {
       venue.setFaults('')
+    }
+  })
+
+  test('waits for the venue’s limit, and says how long', async () => {
+    const slow = await startSimulator({ nowMs: NOW, weightLimit: 30, windowMs: 2_000 })
+    try {
+      const result = await fetchBars({ baseUrl: slow.url, series: BTC, limit: 8_000 })
+      expect(result).toMatchObject({ totalPoints: 8_000, weightConsumed: 16, throttleApplied: true })
+      expect(result.throttledMs).toBeGreaterThan(100)
+      expect(slow.stats()).toMatchObject({ requests: result.requests + 1, refused: 0, banned: 0 })
+    } finally {
+      await slow.close()
     }
   })
 
