@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-const main = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
+/** The built command line; `test/build-once.ts` makes it before the first test. */
+const main = fileURLToPath(new URL('../bin/everybar.js', import.meta.url))
 
 export interface CliResult {
   /** `null` when a signal ended it. */
@@ -42,7 +43,7 @@ export interface RunOptions {
   readonly command?: readonly [string, ...string[]]
 }
 
-/** Runs the command line from its sources, as a process of its own, and waits for its end. */
+/** Runs the command line as a process of its own, and waits for its end. */
 export function runCli(args: readonly string[], options: RunOptions = {}): Promise<CliResult> {
   const [program, ...first] = options.command ?? [process.execPath, main]
   const child = spawn(program, [...first, ...args], {
