@@ -99,22 +99,30 @@ async function run(
   definition: Definition,
   check: (manifest: Manifest) => void = () => {},
 ): Promise<Manifest> {
-  const engine = new Engine({ memoryLimit: options.memoryLimit ?? '1GB' })
+  const memoryLimit = options.memoryLimit ?? '1GB'
+  // One thread writes: several would hold what they have out of turn, and memory would grow with the file.
+  const engines = { read: new Engine({ memoryLimit }), write: new Engine({ memoryLimit, threads: 1 }) }
   let manifest: Manifest | undefined
   try {
     await publish(resolve(options.out), async (folder) => {
-      manifest = await build(engine, options, definition, folder)
+      manifest = await build(engines, options, definition, folder)
       check(manifest)
       return { files: manifest.outputs.map((file) => file.path), manifest: manifestText(manifest) }
     })
     return manifest!
   } finally {
-    await engine.close()
+    await engines.read.close()
+    await engines.write.close()
   }
 }
 
+interface Engines {
+  readonly read: Engine
+  readonly write: Engine
+}
+
 async function build(
-  engine: Engine,
+  engines: Engines,
   options: ExportSurroundings,
   definition: Definition,
   folder: string,
@@ -122,17 +130,17 @@ async function build(
   const { root, onEvent = silent } = options
   const range = timeRange(Date.parse(definition.from), Date.parse(definition.to))
   const inputs: SeriesInput[] = []
-  for (const id of definition.series) inputs.push(await findInput(engine, root, parseSeries(id), range))
+  for (const id of definition.series) inputs.push(await findInput(engines.read, root, parseSeries(id), range))
   const gaps = new Map<string, readonly MissingRun[]>()
   for (const input of inputs) {
-    const runs = await missingIn(engine, options, input, definition, range)
+    const runs = await missingIn(engines.read, options, input, definition, range)
     if (definition.require === 'complete') requireComplete(input.id, runs)
     gaps.set(input.id, runs)
   }
   const items = inputs.map((input) =>
     makeItem(input, definition, range, options.sessions?.(input.series, range)),
   )
-  const written = await writeItems(engine, options, definition, items, folder)
+  const written = await writeItems(engines, options, definition, items, folder)
   await checkUnchanged(root, inputs)
   const outputs = []
   for (const { path, rows } of written.files) outputs.push({ ...(await digest(folder, path)), rows })
@@ -194,7 +202,7 @@ interface Written {
 }
 
 async function writeItems(
-  engine: Engine,
+  { read, write }: Engines,
   { root, onEvent = silent, signal }: ExportSurroundings,
   definition: Definition,
   items: readonly Item[],
@@ -203,16 +211,16 @@ async function writeItems(
   const range = timeRange(Date.parse(definition.from), Date.parse(definition.to))
   const lastMs = new Map<string, EpochMs>()
   if (definition.format === 'future') {
-    return { files: [await writeFuture(engine, folder, definition, items)], warnings: [], lastMs }
+    return { files: [await writeFuture(write, folder, definition, items)], warnings: [], lastMs }
   }
-  const writer = writerOf(engine, folder, definition, items)
-  const fills = new FillLog(engine, folder, definition)
-  const map = new TimeMap(engine, folder)
+  const writer = writerOf(write, folder, definition, items)
+  const fills = new FillLog(write, folder, definition)
+  const map = new TimeMap(write, folder)
   const total = items.reduce((sum, item) => sum + item.slots.count, 0)
   let done = 0
   try {
     for (const item of items) {
-      for await (const frame of itemFrames(engine, root, item, definition, range)) {
+      for await (const frame of itemFrames(read, root, item, definition, range)) {
         signal?.throwIfAborted()
         await writer.write(item, frame)
         await fills.write(item, frame)

@@ -8,6 +8,13 @@ export interface EngineOptions {
   readonly tempDir?: string
 }
 
+/** An answer under way; has to be closed. */
+export interface Cursor {
+  /** `undefined` after the last piece. */
+  readonly next: () => Promise<DuckDBDataChunk | undefined>
+  readonly close: () => void
+}
+
 export type Row = Readonly<Record<string, unknown>>
 
 /** DuckDB in memory: reads and writes files, keeps nothing, downloads nothing. Loaded on first use. */
@@ -30,19 +37,20 @@ export class Engine {
   }
 
   /** An answer in pieces of about 2,000 rows, in constant memory. Each on its own connection, so they may overlap. */
-  async *stream(sql: string): AsyncGenerator<DuckDBDataChunk> {
+  async stream(sql: string): Promise<Cursor> {
     const { db } = await this.#open()
     const connection = await db.connect()
     try {
       await connection.run("SET TimeZone = 'UTC'")
       const result = await connection.stream(sql)
-      for (;;) {
+      const next = async () => {
         const chunk = await result.fetchChunk()
-        if (!chunk || chunk.rowCount === 0) return
-        yield chunk
+        return chunk && chunk.rowCount > 0 ? chunk : undefined
       }
-    } finally {
+      return { next, close: () => connection.closeSync() }
+    } catch (error) {
       connection.closeSync()
+      throw error
     }
   }
 
@@ -75,6 +83,7 @@ async function open({ threads, memoryLimit, tempDir }: EngineOptions) {
   const { DuckDBInstance } = await duckdb()
   const db = await DuckDBInstance.create(':memory:', {
     autoinstall_known_extensions: 'false',
+    enable_external_file_cache: 'false', // it would grow with what is read
     ...(threads === undefined ? {} : { threads: String(threads) }),
     ...(memoryLimit === undefined ? {} : { memory_limit: memoryLimit }),
     ...(tempDir === undefined ? {} : { temp_directory: tempDir }),

@@ -1,7 +1,7 @@
 import { iso } from '../../model/time.ts'
 import { DataQualityError, ParquetLoaderError } from '../errors.ts'
 import type { Frame } from '../frame.ts'
-import type { Engine } from './engine.ts'
+import type { Cursor, Engine } from './engine.ts'
 import { type ReadPlan, type Source, selectOf, unreadable } from './source.ts'
 import { copyDoubles } from './vectors.ts'
 
@@ -36,11 +36,14 @@ export async function* framesOf(
   let buffer = allocate(names.length + 1, rowsMax)
   let rows = 0
   let lastMs = Number.NEGATIVE_INFINITY
+  let cursor: Cursor | undefined
   try {
-    for await (const chunk of engine.stream(sql)) {
-      const vectors = buffer.map((_, i) => chunk.getColumnVector(i))
-      for (let from = 0; from < chunk.rowCount; ) {
-        const count = Math.min(chunk.rowCount - from, rowsMax - rows)
+    cursor = await engine.stream(sql)
+    for (let chunk = await cursor.next(); chunk; chunk = await cursor.next()) {
+      const { rowCount } = chunk
+      const vectors = buffer.map((_, i) => chunk!.getColumnVector(i))
+      for (let from = 0; from < rowCount; ) {
+        const count = Math.min(rowCount - from, rowsMax - rows)
         for (let i = 0; i < vectors.length; i++) copyDoubles(vectors[i]!, from, count, buffer[i]!, rows)
         rows += count
         from += count
@@ -54,6 +57,8 @@ export async function* framesOf(
   } catch (error) {
     if (error instanceof ParquetLoaderError || error instanceof TypeError) throw error
     throw unreadable(paths, error)
+  } finally {
+    cursor?.close()
   }
   ascends(buffer[0]!, rows, lastMs, paths)
   if (rows > 0) yield frame(buffer, names, rows)

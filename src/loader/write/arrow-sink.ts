@@ -26,10 +26,9 @@ export class ArrowSink {
   /** Adds `rows` rows, whose columns are those of the schema, in order. Waits for the disk. */
   async append(columns: readonly ArrowColumn[], rows: number): Promise<void> {
     await this.#begin()
-    const { metadata, body } = arrowBatch(columns, rows)
-    this.#blocks.push({ offset: this.#at, metadataLength: metadata.length, bodyLength: body.length })
-    await this.#write(metadata)
-    await this.#write(body)
+    const { metadata, body, bodyLength } = arrowBatch(columns, rows)
+    this.#blocks.push({ offset: this.#at, metadataLength: metadata.length, bodyLength })
+    await this.#write(metadata, ...body)
   }
 
   /** Ends the file, which without a batch is a valid one of no rows. Durable when it resolves. */
@@ -57,12 +56,19 @@ export class ArrowSink {
     await this.#write(arrowHead(this.#schema))
   }
 
-  async #write(bytes: Uint8Array): Promise<void> {
+  async #write(...pieces: readonly Uint8Array[]): Promise<void> {
     try {
-      await this.#file!.writeFile(bytes)
+      const { bytesWritten } = await this.#file!.writev(pieces.filter((piece) => piece.length > 0))
+      const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
+      if (bytesWritten < length) await this.#rest(pieces, bytesWritten)
+      this.#at += length
     } catch (cause) {
       throw writeFault(this.path, cause)
     }
-    this.#at += bytes.length
+  }
+
+  /** What one call did not write, as happens when the disk is nearly full. */
+  async #rest(pieces: readonly Uint8Array[], written: number): Promise<void> {
+    await this.#file!.writeFile(Buffer.concat(pieces).subarray(written))
   }
 }

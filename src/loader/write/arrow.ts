@@ -31,27 +31,31 @@ const ascii = (text: string): Uint8Array => new TextEncoder().encode(text)
 export const arrowHead = (schema: ArrowSchema): Uint8Array =>
   join([ascii('ARROW1\0\0'), message(header.schema, (b) => schemaTable(b, schema), 0)])
 
+/** A record batch as it lies in the file: its metadata, then the pieces of its body. */
+export interface ArrowBatch {
+  readonly metadata: Uint8Array
+  /** Views of the columns where those are as Arrow has them; a large batch is not copied. */
+  readonly body: readonly Uint8Array[]
+  readonly bodyLength: number
+}
+
 /**
  * One record batch, ready to be put after what was written before. Values are never null; a value that is not known
  * is NaN. Timestamps have microseconds and no zone.
  */
-export function arrowBatch(
-  columns: readonly ArrowColumn[],
-  rows: number,
-): { metadata: Uint8Array; body: Uint8Array } {
+export function arrowBatch(columns: readonly ArrowColumn[], rows: number): ArrowBatch {
   const nodes: number[][] = []
   const buffers: Uint8Array[] = []
   for (const column of columns) addColumn(column, rows, nodes, buffers)
   const places: number[][] = []
+  const body: Uint8Array[] = []
   let offset = 0
   for (const bytes of buffers) {
     places.push([offset, bytes.length])
-    offset += padded(bytes.length)
+    const gap = padded(bytes.length) - bytes.length
+    body.push(bytes, new Uint8Array(gap))
+    offset += bytes.length + gap
   }
-  const body = new Uint8Array(offset)
-  buffers.forEach((bytes, i) => {
-    body.set(bytes, places[i]![0])
-  })
   const metadata = message(
     header.recordBatch,
     (b) => {
@@ -59,9 +63,9 @@ export function arrowBatch(
       const nodeVector = b.structs(nodes)
       return b.table([i64(rows), ref(nodeVector), ref(bufferVector)])
     },
-    body.length,
+    offset,
   )
-  return { metadata, body }
+  return { metadata, body, bodyLength: offset }
 }
 
 /** The last bytes of the file: the end of the stream, then the footer that says where each batch lies. */
@@ -79,9 +83,9 @@ export function arrowTail(schema: ArrowSchema, blocks: readonly ArrowBlock[]): U
 export function arrowFile(columns: readonly ArrowColumn[], rows: number): Uint8Array {
   const schema = columns.map(({ name, type }) => ({ name, type }))
   const head = arrowHead(schema)
-  const { metadata, body } = arrowBatch(columns, rows)
-  const block = { offset: head.length, metadataLength: metadata.length, bodyLength: body.length }
-  return join([head, metadata, body, arrowTail(schema, [block])])
+  const { metadata, body, bodyLength } = arrowBatch(columns, rows)
+  const block = { offset: head.length, metadataLength: metadata.length, bodyLength }
+  return join([head, metadata, ...body, arrowTail(schema, [block])])
 }
 
 function addColumn(column: ArrowColumn, rows: number, nodes: number[][], buffers: Uint8Array[]): void {
@@ -168,6 +172,7 @@ function offsetsOf(values: readonly { readonly length: number }[]): Int32Array {
 }
 
 function join(pieces: readonly Uint8Array[]): Uint8Array {
+  if (pieces.length === 1) return pieces[0]!
   const out = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0))
   let at = 0
   for (const piece of pieces) {
