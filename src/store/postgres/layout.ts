@@ -66,7 +66,8 @@ export function barsLayout({ schema, table }: PostgresSettings): TableLayout {
       { name: 'timeframe', type: keyText, value: ({ timeframe }) => timeframe },
       { name: 'price', type: keyText, value: ({ price }) => price },
     ],
-    primaryKey: ['venue', 'market', 'symbol', 'timeframe', 'price', 'open_time'],
+    // The time comes as soon as a series is nearly told: half the comparisons of the obvious order, and as good a range.
+    primaryKey: ['symbol', 'venue', 'timeframe', 'open_time', 'market', 'price'],
     values: [
       ...prices,
       { name: 'volume', field: 'volume', type: 'float8', required: true },

@@ -21,6 +21,7 @@ import {
   STAGE,
   unnested,
   upsert,
+  upsertByJoin,
   writtenColumns,
 } from './sql.ts'
 import type { ReadyTable } from './tables.ts'
@@ -43,7 +44,7 @@ export interface Work {
   readonly batch: BarBatch
   /** Where given, bars in it that the batch lacks are removed. */
   readonly replaces?: TimeRange
-  /** A direct COPY was refused before: stage, and find the rows at fault. */
+  /** A row was refused before: look up every row, and find those at fault. */
   readonly staged: boolean
 }
 
@@ -86,6 +87,7 @@ export async function write(session: Session, work: Work): Promise<Written> {
   const few = batch.length <= UNNEST_ROWS_MAX && !replaces
   if (!few) await stage(session, work)
   if (replaces) await session.query(removeOthers(table.layout, series, replaces))
+  if (!few && !work.staged && !table.hypertable) return joinStaged(session, work)
   const source = few ? unnested(table.layout) : STAGE
   const values = few ? unnestValues(table.layout, batch) : undefined
   const statement = (range: TimeRange) =>
@@ -121,6 +123,13 @@ async function copyDirect(session: Session, { table, series, batch }: Work): Pro
   const sql = `COPY ${qualified(layout)} (${writtenColumns(layout)}) FROM STDIN (FORMAT binary)`
   await pipeline(Readable.from(encodeCopy(layout, batch, series)), session.copyIn(sql))
   return { inserted: batch.length, revised: 0, revisedAtMs: [], setAside: [] }
+}
+
+async function joinStaged(session: Session, { table, series, batch }: Work): Promise<Written> {
+  // The server knows nothing of the staging table's contents, and little of a range just written: a loop it might take
+  // to be short would compare every row with every other.
+  await session.query('SET LOCAL enable_nestloop = off')
+  return summary(await session.query<UpsertRow>(upsertByJoin(table.layout, series, spanOf(batch))))
 }
 
 async function stage(session: Session, { table, batch }: Work): Promise<void> {
