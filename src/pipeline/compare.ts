@@ -4,21 +4,7 @@ import { lakePath } from '../model/lake.ts'
 import type { Series } from '../model/series.ts'
 import { type EpochMs, iso, monthOf, overlap, type TimeRange } from '../model/time.ts'
 import type { Store } from '../store/store.ts'
-
-/** One thing found wrong, and where. */
-export interface Fault {
-  readonly kind: string
-  readonly series?: string
-  /** Relative to the data root. */
-  readonly path?: string
-  readonly openTimeMs?: EpochMs
-  readonly detail: string
-  readonly hint: string
-}
-
-export type OnFault = (fault: Fault) => void
-
-const rebuildHint = 'Run "everybar repair" to settle it again from the archive.'
+import { type OnFault, repairHint } from './fault.ts'
 
 /**
  * Reads a store along a series, month by month, and compares it with the bars it ought to hold. Ranges are given in
@@ -64,7 +50,7 @@ export class StoreComparer {
       if (!isEverybarError(error, 'store.corrupt')) throw error
       this.#unreadable = true
       const path = error.path ?? this.#pathOf(ms)
-      this.#onFault({ kind: 'store.corrupt', path, detail: error.message, hint: error.hint })
+      this.#onFault({ kind: 'store.corrupt', path, range: month, detail: error.message, hint: repairHint })
     }
   }
 
@@ -88,7 +74,15 @@ export class StoreComparer {
 
   #report(kind: string, openTimeMs: EpochMs, detail: string): void {
     const path = this.#pathOf(openTimeMs)
-    this.#onFault({ kind, path, openTimeMs, detail: `bar ${iso(openTimeMs)}: ${detail}`, hint: rebuildHint })
+    const range = { startMs: openTimeMs, endMs: openTimeMs + 1 }
+    this.#onFault({
+      kind,
+      path,
+      openTimeMs,
+      range,
+      detail: `bar ${iso(openTimeMs)}: ${detail}`,
+      hint: repairHint,
+    })
   }
 
   #pathOf(ms: EpochMs): string {

@@ -1,0 +1,132 @@
+import type { GapRun } from '../coverage/classify.ts'
+import { expectedBars } from '../coverage/expected.ts'
+import { GapScan } from '../coverage/gap-scan.ts'
+import type { StoredFile } from '../ledger/ledger.ts'
+import { isEverybarError } from '../model/errors.ts'
+import { lakePath } from '../model/lake.ts'
+import { type RangeSet, subtract, toRangeSet, union } from '../model/range-set.ts'
+import { iso, overlap, type TimeRange } from '../model/time.ts'
+import { anchorOf } from '../model/timeframe.ts'
+import type { Lake } from '../store/lake.ts'
+import { countedBars, type OnFault, repairHint } from './fault.ts'
+import { gridOf, type House, type SeriesJob } from './house.ts'
+
+export interface FilesChecked {
+  /** Whole files as the ledger knows them, oldest first. */
+  readonly good: readonly StoredFile[]
+  /** Months whose file is not, or not yet, what the ledger says. */
+  readonly doubtful: RangeSet
+  readonly files: number
+  /** The ledger knows no file of the series, though bars of it were stored: it is older than its list of files. */
+  readonly unlisted: boolean
+}
+
+type FilesHouse = Pick<House, 'ledger'> & { readonly lake: Lake }
+
+/**
+ * Hashes the month files of a series and compares them with what the ledger noted when they were written. A file that
+ * differs where a run was interrupted is no fault by itself: `doubtful` says where to compare bar for bar.
+ *
+ * @param unsettled where slices wait to be settled.
+ */
+export async function checkFiles(
+  { lake, ledger }: FilesHouse,
+  job: SeriesJob,
+  range: TimeRange,
+  unsettled: RangeSet,
+  onFault: OnFault,
+): Promise<FilesChecked> {
+  const good: StoredFile[] = []
+  const doubtful: TimeRange[] = []
+  const known = new Set<string>()
+  let files = 0
+  const doubt = (kind: string, path: string, month: TimeRange, detail: string) => {
+    doubtful.push(month)
+    if (!unsettled.some((part) => overlap(part, month)))
+      onFault({ kind, path, range: month, detail, hint: repairHint })
+  }
+  for await (const file of ledger.storedFiles(job.ref, lake.name)) {
+    known.add(file.path)
+    if (!overlap(file.range, range)) continue
+    files++
+    const state = await lake.fileState(file.path)
+    if (!state) doubt('store.file-missing', file.path, file.range, 'the file is gone')
+    else if (state.sha256 === file.sha256) good.push(file)
+    else doubt('store.file-differs', file.path, file.range, differenceOf(file, state.bytes))
+  }
+  const unlisted = known.size === 0 && (await hasFacets(ledger, job, lake.name))
+  for await (const { path, month } of lake.files(job.series)) {
+    if (known.has(path) || unlisted) continue
+    doubt('store.file-unknown', path, month, 'the ledger knows nothing of this file')
+  }
+  return { good, doubtful: toRangeSet(doubtful), files, unlisted }
+}
+
+const differenceOf = ({ bytes }: StoredFile, now: number): string =>
+  now === bytes ? 'its bytes are not those that were written' : `it has ${now} bytes, ${bytes} were written`
+
+async function hasFacets(ledger: House['ledger'], job: SeriesJob, store: string): Promise<boolean> {
+  for await (const _ of ledger.stored(job.ref, store)) return true
+  return false
+}
+
+export interface GapsCompared {
+  /** Bars of the range that are in these files. */
+  readonly present: number
+}
+
+/**
+ * Reads the open times in the lake and looks for gaps there, whatever the ledger says; then compares the two: a bar the
+ * lake lacks has to be in one of the ledger's gaps, and a bar in a gap must not be in the lake.
+ *
+ * @param skip where the two may differ: unsettled slices, months whose file is at fault.
+ */
+export async function compareGaps(
+  { lake }: Pick<FilesHouse, 'lake'>,
+  job: SeriesJob,
+  range: TimeRange,
+  expected: {
+    readonly files: readonly StoredFile[]
+    readonly gaps: readonly GapRun[]
+    readonly anchorMs: number | undefined
+    readonly skip: RangeSet
+    readonly onFault: OnFault
+  },
+): Promise<GapsCompared> {
+  const { files, gaps, anchorMs, onFault } = expected
+  const grid = gridOf(job, anchorMs)
+  const scan = new GapScan(grid, range)
+  const paths = files.map(({ path }) => path)
+  let skip = expected.skip
+  try {
+    for await (const times of lake.openTimes(paths)) scan.add(times)
+  } catch (error) {
+    if (!isEverybarError(error, 'store.corrupt')) throw error
+    onFault({ kind: error.code, path: error.path ?? '', range, detail: error.message, hint: repairHint })
+    skip = [range]
+  }
+  if (scan.disorderMs !== undefined) {
+    const path = lakePath(job.series, scan.disorderMs)
+    const detail = `bar ${iso(scan.disorderMs)} does not come after the one before it`
+    onFault({ kind: 'store.corrupt', path, range, openTimeMs: scan.disorderMs, detail, hint: repairHint })
+  }
+  if (anchorMs === undefined && anchorOf(job.series.timeframe) === undefined) return { present: scan.present }
+  const absent = toRangeSet(scan.missing())
+  const named = toRangeSet(gaps.map((gap) => gap.range))
+  // A quarantined answer may stand before an older one that gave bars.
+  const unsure = toRangeSet(gaps.flatMap((gap) => (gap.class === 'quarantined' ? [gap.range] : [])))
+  const tell = (kind: string, runs: RangeSet, what: string) => {
+    for (const run of runs) {
+      const detail = `${countedBars(expectedBars(grid, run))} from ${iso(run.startMs)} on: ${what}`
+      const path = lakePath(job.series, run.startMs)
+      onFault({ kind, path, openTimeMs: run.startMs, range: run, detail, hint: repairHint })
+    }
+  }
+  tell('store.bar-missing', subtract(subtract(absent, named), skip), 'in no gap, and not in the store')
+  tell(
+    'store.bar-unknown',
+    subtract(subtract(named, absent), union(skip, unsure)),
+    'in the store, and in a gap',
+  )
+  return { present: scan.present }
+}
