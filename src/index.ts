@@ -68,7 +68,9 @@ export async function gaps(options: SelectionOptions = {}): Promise<readonly Gap
 }
 
 /** Proof from stored bytes: hashes, order, OHLC rules, lake against archive, coverage. Asks nobody, writes nothing. */
-export async function verify(options: SelectionOptions = {}): Promise<VerifyReport> {
+export async function verify(
+  options: SelectionOptions & { readonly deep?: boolean } = {},
+): Promise<VerifyReport> {
   return (await import('./app/library.ts')).verify(options)
 }
 

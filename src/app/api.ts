@@ -4,9 +4,11 @@ import type { Finding } from '../model/finding.ts'
 import type { Series } from '../model/series.ts'
 import type { EpochMs, TimeRange } from '../model/time.ts'
 import type { When } from '../model/when.ts'
+import type { Fault } from '../pipeline/fault.ts'
 
 export type { GapClass } from '../coverage/classify.ts'
 export type { When } from '../model/when.ts'
+export type { Fault } from '../pipeline/fault.ts'
 
 /** Which series, and which part of each. Without `from`: what was asked for before, else `listing`; without `to`: now. */
 export interface Selection {
@@ -113,16 +115,6 @@ export interface SeriesStatus {
   readonly behind: Readonly<Record<string, number>>
 }
 
-/** One thing `verify` found wrong, and where. */
-export interface Fault {
-  readonly kind: string
-  readonly series?: string
-  readonly path?: string
-  readonly openTimeMs?: EpochMs
-  readonly detail: string
-  readonly hint: string
-}
-
 export interface VerifyReport {
   readonly series: readonly {
     readonly series: string
@@ -130,11 +122,16 @@ export interface VerifyReport {
     readonly expected: number
     readonly present: number
     readonly missing: { readonly [name in GapClass]?: number }
+    /** Slices and facts a run that was interrupted has left for the next one. */
+    readonly unsettled: number
     readonly complete: boolean
   }[]
-  /** Corruption: exit 4. */
+  /** Corruption: exit 4. The first thousand of each series. */
   readonly faults: readonly Fault[]
+  readonly faultCount: number
   readonly complete: boolean
+  /** Whether answers were decoded again and compared bar for bar, asked for or because the ledger gave cause to. */
+  readonly deep: boolean
   readonly slicesChecked: number
   readonly filesChecked: number
   readonly barsChecked: number

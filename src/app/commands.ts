@@ -5,17 +5,10 @@ import type { DatedRevision } from '../pipeline/history.ts'
 import { jobOf } from '../pipeline/house.ts'
 import type { Gap, PlanReport, Selection, SeriesStatus, SyncReport, VerifyReport } from './api.ts'
 import { type OpenHouse, openEmptyHouse, openHouse, rootExists, sourcesOf } from './house.ts'
-import {
-  type ExplainedGap,
-  explainGaps,
-  jobsOf,
-  listGaps,
-  listRevisions,
-  statusOf,
-  verifyAll,
-} from './inspect.ts'
+import { type ExplainedGap, explainGaps, jobsOf, listGaps, listRevisions, statusOf } from './inspect.ts'
 import { planAll } from './plan.ts'
 import { syncAll } from './sync.ts'
+import { type VerifyOptions, verifyAll } from './verify.ts'
 
 /** What every command is given. */
 export interface AppContext {
@@ -96,8 +89,12 @@ export async function explain(
 }
 
 /** Proof from stored bytes. Writes nothing. */
-export async function verify(ctx: AppContext, selection: Partial<Selection>): Promise<VerifyReport> {
-  return inHouse(ctx, 'read', 'verify', (house) => verifyAll(house, selection, ctx.signal))
+export async function verify(
+  ctx: AppContext,
+  selection: Partial<Selection>,
+  options: VerifyOptions = {},
+): Promise<VerifyReport> {
+  return inHouse(ctx, 'read', 'verify', (house) => verifyAll(house, selection, options, ctx.signal))
 }
 
 /** Every restated bar, by series and time. */

@@ -10,7 +10,9 @@ import type { Ledger, LedgerSeries } from '../ledger/ledger.ts'
 import { memoryLedger } from '../ledger/memory/memory-ledger.ts'
 import { EverybarError } from '../model/errors.ts'
 import type { Clock, OnEvent } from '../model/events.ts'
-import type { House } from '../pipeline/house.ts'
+import { parseSeries } from '../model/series.ts'
+import { withEvidence } from '../pipeline/evidence.ts'
+import { type House, jobOf } from '../pipeline/house.ts'
 import { binanceSources } from '../source/binance/sources.ts'
 import type { Source } from '../source/source.ts'
 import type { Lake } from '../store/lake.ts'
@@ -70,7 +72,9 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
       sweep: access === 'write',
       threads: Math.min(availableParallelism(), CHECK_THREADS_MAX),
     })
-    const ledger = open.use(await openLedger(config, access, { archive, sources }))
+    const kept = open.use(await openLedger(config, access, { archive, sources }))
+    const folderOf = ({ seriesId }: LedgerSeries) => jobOf({ sources }, parseSeries(seriesId)).folder
+    const ledger = withEvidence(kept, archive, folderOf)
     const lake = open.use(await openLake({ root, onEvent }))
     const stores = await openStores(config, lake, clock, onEvent)
     for (const store of stores) if (store !== lake) open.use(store)

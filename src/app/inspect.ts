@@ -9,8 +9,7 @@ import { gapsOf } from '../pipeline/gaps.ts'
 import { type DatedRevision, revisionsOf } from '../pipeline/history.ts'
 import { jobOf, type SeriesJob } from '../pipeline/house.ts'
 import { dueEnd } from '../pipeline/plan-series.ts'
-import { type Verdict, verifySeries } from '../pipeline/verify.ts'
-import { endsFor, type Gap, type Selection, type SeriesStatus, type VerifyReport } from './api.ts'
+import { endsFor, type Gap, type Selection, type SeriesStatus } from './api.ts'
 import type { OpenHouse } from './house.ts'
 import { coverageOf, gapReport, missingByClass } from './report.ts'
 
@@ -133,48 +132,5 @@ export async function statusOf(
     coverage: range ? coverageOf(job, range, gaps, anchorMs) : 0,
     complete: range !== undefined && !open && Object.values(behind).every((count) => count === 0),
     behind,
-  }
-}
-
-export async function verifyAll(
-  house: OpenHouse,
-  selection: Partial<Selection>,
-  stop: AbortSignal,
-): Promise<VerifyReport> {
-  const verdicts: Verdict[] = []
-  for (const job of await jobsOf(house, selection.series ?? [])) {
-    stop.throwIfAborted()
-    const range = await offlineRange(house, job, selection)
-    const slices = Object.values(await house.ledger.counts(job.ref)).reduce((sum, n) => sum + n, 0)
-    verdicts.push(
-      await verifySeries(house, job, range, (done) => {
-        house.onEvent({
-          event: 'progress',
-          level: 'debug',
-          phase: 'verify',
-          series: job.id,
-          done,
-          total: slices,
-          bars: 0,
-          weightUsed: 0,
-          weightCapacity: 0,
-        })
-      }),
-    )
-  }
-  return {
-    series: verdicts.map(({ series, range, expected, present, gaps, complete }) => ({
-      series,
-      range,
-      expected,
-      present,
-      missing: missingByClass(gaps),
-      complete,
-    })),
-    faults: verdicts.flatMap(({ faults }) => faults),
-    complete: verdicts.every(({ complete }) => complete),
-    slicesChecked: verdicts.reduce((sum, v) => sum + v.slicesChecked, 0),
-    filesChecked: verdicts.reduce((sum, v) => sum + v.slicesChecked, 0),
-    barsChecked: verdicts.reduce((sum, v) => sum + v.barsChecked, 0),
   }
 }

@@ -34,10 +34,15 @@ export async function gaps(options: SelectionOptions = {}): Promise<readonly Gap
   return commands.gaps(context, await namedOnly(context, options))
 }
 
-/** Proof from stored bytes: hashes, order, OHLC rules, lake against archive, coverage. Asks nobody, writes nothing. */
-export async function verify(options: SelectionOptions = {}): Promise<VerifyReport> {
+/**
+ * Proof from stored bytes: every archived answer and every lake file is hashed, the ledger and the gaps in the lake are
+ * held against each other; `deep` decodes every answer again. Asks nobody, writes nothing.
+ */
+export async function verify(
+  options: SelectionOptions & { readonly deep?: boolean } = {},
+): Promise<VerifyReport> {
   const context = contextOf(options)
-  return commands.verify(context, await namedOnly(context, options))
+  return commands.verify(context, await namedOnly(context, options), options)
 }
 
 /** Reading functions speak of all series there are, unless some are named. */

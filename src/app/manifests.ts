@@ -1,10 +1,12 @@
 import { dirname, join } from 'node:path'
 import type { Archive } from '../archive/archive.ts'
+import type { Config } from '../config/schema.ts'
 import type { LedgerSeries } from '../ledger/ledger.ts'
-import { exportManifest } from '../ledger/manifest-export.ts'
+import { exportManifest, exportState } from '../ledger/manifest-export.ts'
 import type { ManifestPlace } from '../ledger/manifest-format.ts'
 import { isEverybarError } from '../model/errors.ts'
 import { parseSeries } from '../model/series.ts'
+import { type Fault, repairHint } from '../pipeline/fault.ts'
 import { type House, jobOf } from '../pipeline/house.ts'
 import type { Source } from '../source/source.ts'
 import { nodeFileSystem } from './filesystem.ts'
@@ -29,6 +31,20 @@ export function manifestPlace(
     limit: slices.limit,
     relativePath: (id) => rooms.archive.pathOf(folder, id).slice(home.length + 1),
   }
+}
+
+/** What is wrong with a series' exported manifest. One that is older than the ledger is only late. */
+export async function manifestFaults(
+  house: Pick<House, 'ledger' | 'archive' | 'sources'> & { readonly root: string; readonly config: Config },
+  series: LedgerSeries,
+): Promise<Fault[]> {
+  if (house.config.ledger !== 'sqlite') return []
+  const place = manifestPlace(house.root, house, series)
+  const state = await exportState({ ledger: house.ledger, series, place, files: nodeFileSystem })
+  if (state === 'level') return []
+  const path = place.path.slice(house.root.length + 1)
+  const detail = state === 'missing' ? 'the exported manifest is gone' : 'it is not what the ledger exported'
+  return [{ kind: 'ledger.manifest-differs', series: series.seriesId, path, detail, hint: repairHint }]
 }
 
 /**

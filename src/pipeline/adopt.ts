@@ -3,6 +3,7 @@ import { type ArchiveListing, markReconciled, reconcile } from '../ledger/reconc
 import { isEverybarError } from '../model/errors.ts'
 import { parseCompositeKey, type Slice, slice } from '../model/slice.ts'
 import { knownEdge } from './edges.ts'
+import { levelEvidence } from './evidence.ts'
 import type { House, SeriesJob } from './house.ts'
 import { olderAnswers, settleable } from './run-slice.ts'
 
@@ -11,6 +12,7 @@ import { olderAnswers, settleable } from './run-slice.ts'
  * without asking again; slices whose answer was deleted are forgotten, and so are fetched again.
  */
 export async function adoptArchive(house: House, job: SeriesJob): Promise<void> {
+  await levelEvidence(house, job)
   const { forgotten, unrecorded } = await reconcile(house.ledger, job.ref, listingOf(house, job))
   if (forgotten + unrecorded.length === 0) return
   const anchorMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined

@@ -1,9 +1,9 @@
 import type { SliceRecord } from '../ledger/ledger.ts'
-import { emptyBatch } from '../model/bar.ts'
+import { batchWithin, emptyBatch } from '../model/bar.ts'
 import { isEverybarError } from '../model/errors.ts'
 import type { RangeSet } from '../model/range-set.ts'
 import { slice } from '../model/slice.ts'
-import { overlap } from '../model/time.ts'
+import { overlap, type TimeRange } from '../model/time.ts'
 import { StoreComparer } from './compare.ts'
 import { type OnFault, repairHint } from './fault.ts'
 import type { House, SeriesJob } from './house.ts'
@@ -15,24 +15,32 @@ export interface DeepOptions {
   readonly anchorMs: number | undefined
   /** Slices whose answers cannot be trusted, or that the ledger or the store do not know in their current form. */
   readonly skip: ReadonlySet<string>
+  /** Where bars count as present. */
+  readonly count: TimeRange
   readonly onFault: OnFault
   readonly onProgress?: () => void
 }
 
+export interface DeepCompared {
+  /** Bars read from the store. */
+  readonly bars: number
+  /** Bars of the range to be counted that trusted answers hold. */
+  readonly present: number
+}
+
 /**
  * Decodes archived answers again and compares what they say, field for field with the ledger and bar for bar with the
- * first store. Holds a month and a slice; 400,000 bars a second.
- *
- * @returns bars read from the store.
+ * first store. Holds a month and a slice; about 400,000 bars a second.
  */
 export async function compareDeep(
   house: Pick<House, 'archive' | 'ledger' | 'stores' | 'onEvent'>,
   job: SeriesJob,
   options: DeepOptions,
-): Promise<number> {
+): Promise<DeepCompared> {
   const store = house.stores[0]!
   const stored = await rowsStored(house, job)
   let bars = 0
+  let present = 0
   for (const range of options.ranges) {
     const comparer = new StoreComparer(store, job.series, options.onFault)
     let doneMs = range.startMs
@@ -46,13 +54,14 @@ export async function compareDeep(
       if (record.sha256 === null) await comparer.expect(here, emptyBatch)
       else if (read) {
         await comparer.expect(here, read.bars)
+        present += batchWithin(read.bars, options.count).length
         compareRows(house, job, record, read, stored.get(record.sliceId), options.onFault)
       }
     }
     await comparer.expect({ startMs: doneMs, endMs: range.endMs }, emptyBatch)
     bars += comparer.barsRead
   }
-  return bars
+  return { bars, present }
 }
 
 /** What the ledger says the store has of each slice. About 100 bytes a slice. */

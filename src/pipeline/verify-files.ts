@@ -14,8 +14,12 @@ import { gridOf, type House, type SeriesJob } from './house.ts'
 export interface FilesChecked {
   /** Whole files as the ledger knows them, oldest first. */
   readonly good: readonly StoredFile[]
+  /** Files that are there where a run was interrupted before the ledger was told of them. */
+  readonly interrupted: readonly StoredFile[]
   /** Months whose file is not, or not yet, what the ledger says. */
   readonly doubtful: RangeSet
+  /** Those of them where only the bars can tell what is wrong. */
+  readonly compare: RangeSet
   readonly files: number
   /** The ledger knows no file of the series, though bars of it were stored: it is older than its list of files. */
   readonly unlisted: boolean
@@ -37,29 +41,42 @@ export async function checkFiles(
   onFault: OnFault,
 ): Promise<FilesChecked> {
   const good: StoredFile[] = []
+  const interrupted: StoredFile[] = []
   const doubtful: TimeRange[] = []
+  const compare: TimeRange[] = []
   const known = new Set<string>()
   let files = 0
-  const doubt = (kind: string, path: string, month: TimeRange, detail: string) => {
-    doubtful.push(month)
-    if (!unsettled.some((part) => overlap(part, month)))
-      onFault({ kind, path, range: month, detail, hint: repairHint })
+  const doubt = (kind: string, file: StoredFile, detail: string) => {
+    doubtful.push(file.range)
+    const excused = unsettled.some((part) => overlap(part, file.range))
+    if (excused && kind !== 'store.file-missing') interrupted.push(file)
+    if (excused || kind === 'store.file-differs') compare.push(file.range)
+    if (!excused) onFault({ kind, path: file.path, range: file.range, detail, hint: repairHint })
   }
   for await (const file of ledger.storedFiles(job.ref, lake.name)) {
     known.add(file.path)
     if (!overlap(file.range, range)) continue
     files++
     const state = await lake.fileState(file.path)
-    if (!state) doubt('store.file-missing', file.path, file.range, 'the file is gone')
+    if (!state) doubt('store.file-missing', file, 'the file is gone')
     else if (state.sha256 === file.sha256) good.push(file)
-    else doubt('store.file-differs', file.path, file.range, differenceOf(file, state.bytes))
+    else doubt('store.file-differs', file, differenceOf(file, state.bytes))
   }
   const unlisted = known.size === 0 && (await hasFacets(ledger, job, lake.name))
-  for await (const { path, month } of lake.files(job.series)) {
-    if (known.has(path) || unlisted) continue
-    doubt('store.file-unknown', path, month, 'the ledger knows nothing of this file')
+  for await (const { path, month, bytes } of lake.files(job.series)) {
+    if (known.has(path)) continue
+    const file = { path, range: month, bytes, sha256: null }
+    if (unlisted) interrupted.push(file)
+    else doubt('store.file-unknown', file, 'the ledger knows nothing of this file')
   }
-  return { good, doubtful: toRangeSet(doubtful), files, unlisted }
+  return {
+    good,
+    interrupted,
+    doubtful: toRangeSet(doubtful),
+    compare: toRangeSet(compare),
+    files,
+    unlisted,
+  }
 }
 
 const differenceOf = ({ bytes }: StoredFile, now: number): string =>
@@ -68,6 +85,22 @@ const differenceOf = ({ bytes }: StoredFile, now: number): string =>
 async function hasFacets(ledger: House['ledger'], job: SeriesJob, store: string): Promise<boolean> {
   for await (const _ of ledger.stored(job.ref, store)) return true
   return false
+}
+
+/** `undefined` when a file cannot be read. */
+async function scanFiles(
+  lake: Lake,
+  files: readonly StoredFile[],
+  scan: GapScan,
+): Promise<GapScan | undefined> {
+  const inOrder = [...files].sort((a, b) => a.range.startMs - b.range.startMs)
+  try {
+    for await (const times of lake.openTimes(inOrder.map(({ path }) => path))) scan.add(times)
+    return scan
+  } catch (error) {
+    if (!isEverybarError(error, 'store.corrupt')) throw error
+    return undefined
+  }
 }
 
 export interface GapsCompared {
@@ -86,31 +119,28 @@ export async function compareGaps(
   job: SeriesJob,
   range: TimeRange,
   expected: {
-    readonly files: readonly StoredFile[]
+    readonly files: Pick<FilesChecked, 'good' | 'interrupted'>
     readonly gaps: readonly GapRun[]
     readonly anchorMs: number | undefined
     readonly skip: RangeSet
     readonly onFault: OnFault
   },
 ): Promise<GapsCompared> {
-  const { files, gaps, anchorMs, onFault } = expected
-  const grid = gridOf(job, anchorMs)
-  const scan = new GapScan(grid, range)
-  const paths = files.map(({ path }) => path)
-  let skip = expected.skip
-  try {
-    for await (const times of lake.openTimes(paths)) scan.add(times)
-  } catch (error) {
-    if (!isEverybarError(error, 'store.corrupt')) throw error
-    onFault({ kind: error.code, path: error.path ?? '', range, detail: error.message, hint: repairHint })
-    skip = [range]
-  }
+  const { files, gaps, anchorMs, skip, onFault } = expected
+  // The ledger's gaps name the slots of closed sessions too.
+  const { calendar: _, ...grid } = gridOf(job, anchorMs)
+  const all = [...files.good, ...files.interrupted].filter((file) => overlap(file.range, range))
+  const scan =
+    (await scanFiles(lake, all, new GapScan(grid, range))) ??
+    (await scanFiles(lake, files.good, new GapScan(grid, range)))
+  if (!scan) throw new Error('files with the hashes they were written with cannot be read')
   if (scan.disorderMs !== undefined) {
     const path = lakePath(job.series, scan.disorderMs)
     const detail = `bar ${iso(scan.disorderMs)} does not come after the one before it`
     onFault({ kind: 'store.corrupt', path, range, openTimeMs: scan.disorderMs, detail, hint: repairHint })
   }
-  if (anchorMs === undefined && anchorOf(job.series.timeframe) === undefined) return { present: scan.present }
+  if (grid.anchorMs === undefined && anchorOf(job.series.timeframe) === undefined)
+    return { present: scan.present }
   const absent = toRangeSet(scan.missing())
   const named = toRangeSet(gaps.map((gap) => gap.range))
   // A quarantined answer may stand before an older one that gave bars.

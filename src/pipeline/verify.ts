@@ -35,7 +35,8 @@ export interface Verdict {
 }
 
 export type VerifyHouse = Pick<House, 'archive' | 'ledger' | 'stores' | 'sources' | 'onEvent'> & {
-  readonly lake: Lake
+  /** The lake, where it is one of the stores: it can be proved by its files. Any other first store is read bar for bar. */
+  readonly lake?: Lake | undefined
 }
 
 export interface VerifyOptions {
@@ -74,9 +75,12 @@ export async function verifySeries(
 }
 
 /** A word that changes while somebody writes to the series. */
-async function stateOf({ ledger, archive, lake }: VerifyHouse, { ref, folder }: SeriesJob): Promise<string> {
+async function stateOf(
+  { ledger, archive, stores }: VerifyHouse,
+  { ref, folder }: SeriesJob,
+): Promise<string> {
   const files: unknown[] = []
-  for await (const file of ledger.storedFiles(ref, lake.name)) files.push(file.sha256)
+  for await (const file of ledger.storedFiles(ref, stores[0]!.name)) files.push(file.sha256)
   return JSON.stringify([await ledger.revision(ref), await archive.stamp(folder), files])
 }
 
@@ -95,25 +99,29 @@ async function verifyOnce(
   const anchorMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
   const whole = wholeSlices(job, range)
   const waiting = await unsettledSlices(house, job, whole)
-  const hashing = checkAnswers(house, job, whole, { onFault, onProgress })
-  hashing.catch(() => {}) // awaited below, whatever the files say
   const waitingRanges = toRangeSet(waiting.map((one) => one.range))
-  const files = await checkFiles(house, job, whole, waitingRanges, onFault)
-  const answers = await hashing
+  const gaps = await gapsOf(house, job, range)
+  // Threads hash the answers while this one sees to the files.
+  const [answers, files] = await Promise.all([
+    checkAnswers(house, job, whole, { onFault, onProgress }),
+    house.lake && checkFiles({ ...house, lake: house.lake }, job, whole, waitingRanges, onFault),
+  ])
   const unsettled = union(waitingRanges, toRangeSet(answers.behindRanges))
   const skipped = new Set([...waiting.map(({ sliceId }) => sliceId), ...answers.behind, ...answers.faulty])
-  const gaps = await gapsOf(house, job, range)
-  const skip = union(unsettled, files.doubtful)
-  const deep = options.deep === true || files.unlisted
-  const { present } = await compareGaps(house, job, range, {
-    files: files.unlisted ? await listed(house, job, whole) : files.good,
-    gaps,
-    anchorMs,
-    skip: deep ? [range] : skip,
-    onFault,
-  })
-  const ranges = deep ? [whole] : files.doubtful
-  const barsRead = await compareDeep(house, job, { ranges, anchorMs, skip: skipped, onFault })
+  const deep = options.deep === true || !files || files.unlisted
+  const inLake =
+    house.lake &&
+    files &&
+    (await compareGaps({ lake: house.lake }, job, range, {
+      files,
+      gaps,
+      anchorMs,
+      skip: deep ? [range] : union(unsettled, files.doubtful),
+      onFault,
+    }))
+  const ranges = deep ? [whole] : files.compare
+  const read = await compareDeep(house, job, { ranges, anchorMs, skip: skipped, count: range, onFault })
+  const present = inLake?.present ?? read.present
   const facts = await checkEvidence(house, job, onFault)
   const behind = waiting.length + answers.behind.size + facts
   return {
@@ -127,23 +135,15 @@ async function verifyOnce(
     unsettled: behind,
     complete: faultCount === 0 && behind === 0 && !gaps.some((gap) => openClasses.has(gap.class)),
     slicesChecked: answers.slices,
-    filesChecked: answers.files + files.files,
-    barsChecked: Math.max(present, barsRead),
+    filesChecked: answers.files + (files?.files ?? 0),
+    barsChecked: Math.max(present, read.bars),
   }
 }
 
-/** The files a series has, as if the ledger had listed them. */
-async function listed({ lake }: VerifyHouse, job: SeriesJob, range: TimeRange) {
-  const files = []
-  for await (const { path, month, bytes } of lake.files(job.series))
-    if (overlap(month, range)) files.push({ path, range: month, bytes, sha256: null })
-  return files
-}
-
 /** Answers the store has not settled in their current version. */
-async function unsettledSlices({ ledger, lake }: VerifyHouse, job: SeriesJob, range: TimeRange) {
+async function unsettledSlices({ ledger, stores }: VerifyHouse, job: SeriesJob, range: TimeRange) {
   const slices: { readonly sliceId: string; readonly range: TimeRange }[] = []
-  for await (const record of ledger.unstored(job.ref, lake.name, range))
+  for await (const record of ledger.unstored(job.ref, stores[0]!.name, range))
     slices.push({ sliceId: record.sliceId, range: record.range })
   return slices
 }

@@ -7,22 +7,28 @@ import { readSelectionIfAny, type SelectionOptions, selectionOptions } from '../
 import { right, table } from '../table.ts'
 
 export function define(command: Command, run: Runner): void {
-  selectionOptions(command).action(
-    run(async (cli, operands: readonly string[], options: SelectionOptions) => {
-      const selection = await readSelectionIfAny(cli, operands, options)
-      const { verify } = await import('../../app/commands.ts')
-      const report = await verify(await cli.app(), selection)
-      return { data: report, text: verifyText(report), exitCode: exitCodeOf(report) }
-    }),
-  )
+  selectionOptions(command)
+    .option('--deep', 'decode every answer again and compare bar for bar, not hashes alone')
+    .action(
+      run(async (cli, operands: readonly string[], options: Options) => {
+        const selection = await readSelectionIfAny(cli, operands, options)
+        const { verify } = await import('../../app/commands.ts')
+        const report = await verify(await cli.app(), selection, { deep: options.deep === true })
+        return { data: report, text: verifyText(report), exitCode: exitCodeOf(report) }
+      }),
+    )
 }
 
-function exitCodeOf({ faults, complete }: VerifyReport): number {
-  if (faults.length > 0) return exitCodes.corrupt
+interface Options extends SelectionOptions {
+  readonly deep?: boolean
+}
+
+export function exitCodeOf({ faultCount, complete }: VerifyReport): number {
+  if (faultCount > 0) return exitCodes.corrupt
   return complete ? exitCodes.complete : exitCodes.incomplete
 }
 
-function verifyText(report: VerifyReport): string {
+export function verifyText(report: VerifyReport): string {
   const columns = ['series', 'from', 'to', right('expected'), right('present'), 'missing', 'complete']
   const rows = report.series.map((one) => [
     one.series,
@@ -31,13 +37,13 @@ function verifyText(report: VerifyReport): string {
     number(one.expected),
     number(one.present),
     countsText(one.missing),
-    one.complete ? 'yes' : 'no',
+    one.unsettled > 0 ? `no, ${number(one.unsettled)} to settle` : one.complete ? 'yes' : 'no',
   ])
   const checked = `${counted(report.slicesChecked, 'slice')}, ${counted(report.filesChecked, 'file')}, ${counted(report.barsChecked, 'bar')} checked`
   const incomplete = report.series.filter(({ complete }) => !complete).length
   const verdict =
-    report.faults.length > 0
-      ? `not intact: ${counted(report.faults.length, 'fault')}`
+    report.faultCount > 0
+      ? `not intact: ${counted(report.faultCount, 'fault')}`
       : report.complete
         ? 'complete'
         : `not complete: ${incomplete} of ${report.series.length} series`

@@ -1,0 +1,209 @@
+import { relative } from 'node:path'
+import type { ArchiveFolder } from '../archive/archive.ts'
+import type { LedgerCheck } from '../ledger/ledger.ts'
+import { isEverybarError } from '../model/errors.ts'
+import { parseLakeFileName } from '../model/lake.ts'
+import type { Series } from '../model/series.ts'
+import { type Fault, type OnFault, repairHint } from '../pipeline/fault.ts'
+import { jobOf, type SeriesJob } from '../pipeline/house.ts'
+import { type Verdict, verifySeries } from '../pipeline/verify.ts'
+import type { Selection, VerifyReport } from './api.ts'
+import type { OpenHouse } from './house.ts'
+import { jobsOf, offlineRange } from './inspect.ts'
+import { manifestFaults } from './manifests.ts'
+import { missingByClass } from './report.ts'
+
+export interface VerifyOptions {
+  /** Decode every answer again and compare bar for bar, although no hash gives cause to. */
+  readonly deep?: boolean
+}
+
+export interface Proof {
+  readonly report: VerifyReport
+  readonly verdicts: readonly { readonly job: SeriesJob; readonly verdict: Verdict }[]
+  /** All of them. */
+  readonly faults: readonly Fault[]
+}
+
+export async function verifyAll(
+  house: OpenHouse,
+  selection: Partial<Selection>,
+  options: VerifyOptions,
+  stop: AbortSignal,
+): Promise<VerifyReport> {
+  return (await prove(house, selection, options, stop)).report
+}
+
+/** Proves the ledger, every series, and that nothing lies in the root which belongs to none. */
+export async function prove(
+  house: OpenHouse,
+  selection: Partial<Selection>,
+  options: VerifyOptions,
+  stop: AbortSignal,
+): Promise<Proof> {
+  const faults: Fault[] = []
+  const onFault: OnFault = (fault) => faults.push(relativeTo(house.root, fault))
+  const ledger = await checkLedger(house, onFault)
+  // What cannot vouch for itself is compared with the archive, field for field.
+  const deep = options.deep === true || !ledger.sealed
+  const verdicts: Proof['verdicts'][number][] = []
+  if (!ledger.unreadable) {
+    for (const job of await jobsOf(house, selection.series ?? [])) {
+      stop.throwIfAborted()
+      const verdict = await proveOne(house, job, selection, deep, onFault)
+      if (verdict) verdicts.push({ job, verdict })
+      for (const fault of await manifestFaults(house, job.ref)) onFault(fault)
+    }
+    if (!selection.series?.length) await findStrays(house, onFault)
+  }
+  return { report: reportOf(verdicts, faults, deep), verdicts, faults }
+}
+
+async function proveOne(
+  house: OpenHouse,
+  job: SeriesJob,
+  selection: Partial<Selection>,
+  deep: boolean,
+  onFault: OnFault,
+): Promise<Verdict | undefined> {
+  const total = Object.values(await house.ledger.counts(job.ref)).reduce((sum, n) => sum + n, 0)
+  const range = await rangeOf(house, job, selection, total)
+  if (!range) return undefined
+  const lake = house.stores.includes(house.lake) ? house.lake : undefined
+  return verifySeries({ ...house, lake }, job, range, {
+    deep,
+    onFault,
+    onProgress: (done) => {
+      house.onEvent({
+        event: 'progress',
+        level: 'debug',
+        phase: 'verify',
+        series: job.id,
+        done,
+        total,
+        bars: 0,
+        weightUsed: 0,
+        weightCapacity: 0,
+      })
+    },
+  })
+}
+
+/** A series that is known and was never asked for, nor answered, has nothing to prove: a first run was cut short. */
+async function rangeOf(house: OpenHouse, job: SeriesJob, selection: Partial<Selection>, slices: number) {
+  try {
+    return await offlineRange(house, job, selection)
+  } catch (error) {
+    const named = (selection.series ?? []).length > 0
+    if (named || slices > 0 || !isEverybarError(error, 'series.never-asked')) throw error
+    return undefined
+  }
+}
+
+async function checkLedger(
+  { ledger }: OpenHouse,
+  onFault: OnFault,
+): Promise<{ readonly sealed: boolean; readonly unreadable: boolean }> {
+  const tell = ({ path, detail }: LedgerCheck['faults'][number]) =>
+    onFault({ kind: 'ledger.corrupt', path, detail, hint: rebuildHint })
+  try {
+    const { sealed, faults } = await ledger.check()
+    for (const fault of faults) tell(fault)
+    await ledger.series()
+    return { sealed, unreadable: false }
+  } catch (error) {
+    if (!isEverybarError(error, 'ledger.corrupt')) throw error
+    tell({ path: error.path ?? '', detail: error.message })
+    return { sealed: false, unreadable: true }
+  }
+}
+
+const rebuildHint = 'Run "everybar repair"; where that cannot read it, "everybar rebuild --ledger".'
+
+/** Answers of series, and files of the lake, that the ledger knows nothing of. */
+async function findStrays(house: OpenHouse, onFault: OnFault): Promise<void> {
+  const known = new Set<string>()
+  const folders = new Set<string>()
+  for (const job of await jobsOf(house, [])) {
+    folders.add(JSON.stringify(job.folder))
+    for await (const { path } of house.ledger.storedFiles(job.ref, house.lake.name)) known.add(path)
+    // Those of a known series were judged with it.
+    for await (const { path } of house.lake.files(job.series)) known.add(path)
+  }
+  for await (const folder of house.archive.folders()) {
+    if (folders.has(JSON.stringify(fixedOrder(folder))) || !jobOfFolder(house, folder)) continue
+    const path = house.archive.pathOf(folder, '0'.repeat(32)).replace(/\/[^/]*$/, '')
+    const detail = 'the ledger knows nothing of these answers'
+    onFault({ kind: 'ledger.series-missing', path, detail, hint: repairHint })
+  }
+  for await (const path of house.lake.allFiles()) {
+    const horizon = parseLakeFileName(path.replace(/^.*\//, ''))?.horizon ?? 0
+    if (known.has(path) || horizon > 0) continue
+    const detail = 'this file belongs to no series'
+    onFault({ kind: 'store.file-unknown', path, detail, hint: repairHint })
+  }
+}
+
+const fixedOrder = ({ venue, directory, symbol, timeframe }: ArchiveFolder): ArchiveFolder => ({
+  venue,
+  directory,
+  symbol,
+  timeframe,
+})
+
+/** The series whose answers lie in a folder; `undefined` for folders of endpoints that give no bars. */
+export function jobOfFolder(house: Pick<OpenHouse, 'sources'>, folder: ArchiveFolder): SeriesJob | undefined {
+  for (const { spec } of house.sources) {
+    if (spec.venue !== folder.venue || spec.directory !== folder.directory) continue
+    for (const market of spec.markets) {
+      const { venue, symbol, timeframe } = folder
+      if (!spec.timeframes.some((one) => one === timeframe)) continue
+      const series: Series = {
+        instrument: { venue, market, symbol },
+        timeframe: timeframe as Series['timeframe'],
+        price: 'trade',
+      }
+      const job = jobOf(house, series)
+      if (job.source.spec === spec) return job
+    }
+  }
+  return undefined
+}
+
+function relativeTo(root: string, fault: Fault): Fault {
+  const inRoot = fault.path?.startsWith(`${root}/`) ? relative(root, fault.path) : fault.path
+  return { ...fault, ...(inRoot !== undefined && { path: inRoot }) }
+}
+
+/** Faults told of each series. */
+const FAULTS_TOLD = 1_000
+
+function reportOf(verdicts: Proof['verdicts'], faults: readonly Fault[], deep: boolean): VerifyReport {
+  const all = verdicts.map(({ verdict }) => verdict)
+  const counts = new Map<string | undefined, number>()
+  const told = faults.filter(({ series }) => {
+    const count = (counts.get(series) ?? 0) + 1
+    counts.set(series, count)
+    return count <= FAULTS_TOLD
+  })
+  const sum = (key: 'slicesChecked' | 'filesChecked' | 'barsChecked') =>
+    all.reduce((total, verdict) => total + verdict[key], 0)
+  return {
+    series: all.map(({ series, range, expected, present, gaps, unsettled, complete }) => ({
+      series,
+      range,
+      expected,
+      present,
+      missing: missingByClass(gaps),
+      unsettled,
+      complete,
+    })),
+    faults: told,
+    faultCount: faults.length,
+    complete: faults.length === 0 && all.every(({ complete }) => complete),
+    deep,
+    slicesChecked: sum('slicesChecked'),
+    filesChecked: sum('filesChecked'),
+    barsChecked: sum('barsChecked'),
+  }
+}
