@@ -1,8 +1,8 @@
 import { relative } from 'node:path'
 import type { ArchiveFolder } from '../archive/archive.ts'
-import type { LedgerCheck } from '../ledger/ledger.ts'
 import { isEverybarError } from '../model/errors.ts'
 import { parseLakeFileName } from '../model/lake.ts'
+import { hull, type RangeSet } from '../model/range-set.ts'
 import type { Series } from '../model/series.ts'
 import { type Fault, type OnFault, repairHint } from '../pipeline/fault.ts'
 import { jobOf, type SeriesJob } from '../pipeline/house.ts'
@@ -50,9 +50,13 @@ export async function prove(
   if (!ledger.unreadable) {
     for (const job of await jobsOf(house, selection.series ?? [])) {
       stop.throwIfAborted()
-      const verdict = await proveOne(house, job, selection, deep, onFault)
-      if (verdict) verdicts.push({ job, verdict })
-      for (const fault of await manifestFaults(house, job.ref)) onFault(fault)
+      try {
+        const verdict = await proveOne(house, job, selection, deep, onFault)
+        if (verdict) verdicts.push({ job, verdict })
+        for (const fault of await manifestFaults(house, job.ref)) onFault(fault)
+      } catch (error) {
+        onFault({ series: job.id, ...ledgerFault(error) })
+      }
     }
     if (!selection.series?.length) await findStrays(house, onFault)
   }
@@ -67,7 +71,7 @@ async function proveOne(
   onFault: OnFault,
 ): Promise<Verdict | undefined> {
   const total = Object.values(await house.ledger.counts(job.ref)).reduce((sum, n) => sum + n, 0)
-  const range = await rangeOf(house, job, selection, total)
+  const range = await rangeOf(house, job, selection)
   if (!range) return undefined
   const lake = house.stores.includes(house.lake) ? house.lake : undefined
   return verifySeries({ ...house, lake }, job, range, {
@@ -89,14 +93,20 @@ async function proveOne(
   })
 }
 
-/** A series that is known and was never asked for, nor answered, has nothing to prove: a first run was cut short. */
-async function rangeOf(house: OpenHouse, job: SeriesJob, selection: Partial<Selection>, slices: number) {
+/**
+ * What was asked for; where the ledger has lost that, all that was answered. A series that is known and was neither asked
+ * for nor answered has nothing to prove: a first run was cut short.
+ */
+async function rangeOf(house: OpenHouse, job: SeriesJob, selection: Partial<Selection>) {
   try {
     return await offlineRange(house, job, selection)
   } catch (error) {
-    const named = (selection.series ?? []).length > 0
-    if (named || slices > 0 || !isEverybarError(error, 'series.never-asked')) throw error
-    return undefined
+    if (!isEverybarError(error, 'series.never-asked')) throw error
+    let answered: RangeSet = []
+    for await (const { range } of house.ledger.slices(job.ref))
+      answered = [{ startMs: answered[0]?.startMs ?? range.startMs, endMs: range.endMs }]
+    if (answered.length === 0 && selection.series?.length) throw error
+    return hull(answered)
   }
 }
 
@@ -104,18 +114,22 @@ async function checkLedger(
   { ledger }: OpenHouse,
   onFault: OnFault,
 ): Promise<{ readonly sealed: boolean; readonly unreadable: boolean }> {
-  const tell = ({ path, detail }: LedgerCheck['faults'][number]) =>
-    onFault({ kind: 'ledger.corrupt', path, detail, hint: rebuildHint })
   try {
     const { sealed, faults } = await ledger.check()
-    for (const fault of faults) tell(fault)
+    for (const { path, detail } of faults)
+      onFault({ kind: 'ledger.corrupt', path, detail, hint: rebuildHint })
     await ledger.series()
     return { sealed, unreadable: false }
   } catch (error) {
-    if (!isEverybarError(error, 'ledger.corrupt')) throw error
-    tell({ path: error.path ?? '', detail: error.message })
+    onFault(ledgerFault(error))
     return { sealed: false, unreadable: true }
   }
+}
+
+/** A ledger that cannot be read, as a fault like any other. @throws every other error. */
+function ledgerFault(error: unknown): Fault {
+  if (!isEverybarError(error, 'ledger.corrupt')) throw error
+  return { kind: 'ledger.corrupt', path: error.path ?? '', detail: error.message, hint: rebuildHint }
 }
 
 const rebuildHint = 'Run "everybar repair"; where that cannot read it, "everybar rebuild --ledger".'

@@ -2,6 +2,7 @@ import { EverybarError, messageOf } from '../../model/errors.ts'
 import { corrupt, diskFull, notWritable } from '../faults.ts'
 
 /** SQLite's primary result codes. */
+const ERROR = 1
 const BUSY = 5
 const LOCKED = 6
 const READONLY = 8
@@ -36,6 +37,11 @@ export function sqliteFault(error: unknown, path: string): unknown {
         path,
         cause: error,
       })
+    case ERROR:
+      // The statements are ours: what they name was there when the file was made.
+      return /^no such (?:table|index|column)/.test(messageOf(error))
+        ? corrupt(path, messageOf(error), error)
+        : error
     default:
       return error
   }
