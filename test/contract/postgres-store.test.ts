@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type BarBatch, barsOf, concatBatches } from '../../src/model/bar.ts'
 import type { EverybarEvent } from '../../src/model/events.ts'
@@ -47,6 +48,26 @@ for (const partitions of ['none', 'month'] as const) {
     return { open: () => openPostgresStore({ name: 'pg', url, partitions }) }
   })
 }
+
+/** A database that has the extension and may be written to; every run makes a schema of its own. */
+const timescaleUrl = process.env.EVERYBAR_TEST_TIMESCALE_URL
+const notSet = timescaleUrl === undefined ? ' (skipped: EVERYBAR_TEST_TIMESCALE_URL is not set)' : ''
+describe.skipIf(timescaleUrl === undefined)(`TimescaleDB${notSet}`, () => {
+  storeContract('postgres, hypertable', async () => {
+    const schema = `everybar_test_${Date.now()}`
+    const client = new pg.Client({ connectionString: timescaleUrl })
+    await client.connect()
+    await client.query(`CREATE SCHEMA ${schema}`)
+    const options = { name: 'pg', url: timescaleUrl!, schema, timescale: 'on' } as const
+    return {
+      open: () => openPostgresStore(options),
+      async remove() {
+        await client.query(`DROP SCHEMA ${schema} CASCADE`)
+        await client.end()
+      },
+    }
+  })
+})
 
 describe.each(['none', 'month'] as const)('partitions: %s', (partitions) => {
   test('what is committed is read back, and a repeat changes nothing', () =>
