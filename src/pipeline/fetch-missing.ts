@@ -158,11 +158,13 @@ class Tally {
     this.#counts.failed++
     this.#failedInARow++
     this.#fatal ||= failure.recovery === 'abort'
-    if (!this.#failures.some(({ code }) => code === failure.code)) this.#failures.push(failure)
     const { code, message } = failure
+    const known = this.#failures.some((earlier) => earlier.code === code)
+    if (!known) this.#failures.push(failure)
     this.#house.onEvent({
       event: 'slice_failed',
-      level: 'error',
+      // The first of a kind is told; its like fill the log only.
+      level: known ? 'info' : 'error',
       series: this.#job.id,
       slice: slice.key,
       code,

@@ -17,20 +17,37 @@ type Asking = Pick<House, 'fetcher' | 'clock' | 'onEvent'>
 /** Asks every bucket of a venue for its clock and its limits, once a run, and only when somebody needs them. */
 export class Venues {
   readonly #house: Asking
-  readonly #clocks = new Map<string, Promise<VenueClock>>()
+  readonly #clocks = new Map<string, { readonly by: string; readonly clock: Promise<VenueClock> }>()
 
   constructor(house: Asking) {
     this.#house = house
   }
 
-  /** Several callers at once share one request. A failure is not kept: the next caller asks again. */
-  clockOf(job: SeriesJob, signal?: AbortSignal): Promise<VenueClock> {
+  /**
+   * Several callers at once share one request, and its failure; a failure is not kept for later ones. Where it speaks
+   * of the series that was asked with (an unknown symbol), it is that series' alone: the next one asks with its own.
+   */
+  async clockOf(job: SeriesJob, signal?: AbortSignal): Promise<VenueClock> {
     const { bucket } = job.source.spec
-    const known = this.#clocks.get(bucket)
-    if (known) return known
-    const asked = readVenue(this.#house, job, signal)
+    for (;;) {
+      const known = this.#clocks.get(bucket)
+      if (!known || known.by === job.id) return (known ?? this.#ask(job, signal)).clock
+      try {
+        return await known.clock
+      } catch (error) {
+        if (!isEverybarError(error) || error.recovery !== 'abort') throw error
+        if (this.#clocks.get(bucket) === known) this.#clocks.delete(bucket)
+      }
+    }
+  }
+
+  #ask(job: SeriesJob, signal?: AbortSignal) {
+    const { bucket } = job.source.spec
+    const asked = { by: job.id, clock: readVenue(this.#house, job, signal) }
     this.#clocks.set(bucket, asked)
-    asked.catch(() => this.#clocks.delete(bucket))
+    asked.clock.catch(() => {
+      if (this.#clocks.get(bucket) === asked) this.#clocks.delete(bucket)
+    })
     return asked
   }
 }
