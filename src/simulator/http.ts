@@ -13,6 +13,8 @@ export interface SimulatedRequest {
   readonly query: URLSearchParams
   /** Lower-case names. */
   readonly headers: IncomingHttpHeaders
+  /** Of a POST: the first 64 kB. */
+  readonly body?: string
 }
 
 /**
@@ -121,10 +123,15 @@ async function handle(
   options: HttpOptions,
 ): Promise<void> {
   const arrived = performance.now()
-  incoming.resume()
   let ready: Answer
   try {
-    ready = await answer(readRequest(incoming))
+    if (incoming.method === 'POST') {
+      const body = await readBody(incoming)
+      ready = await answer({ ...readRequest(incoming), body })
+    } else {
+      incoming.resume()
+      ready = await answer(readRequest(incoming))
+    }
   } catch (error) {
     const text = `simulator: ${error instanceof Error ? error.message : String(error)}`
     ready = { status: 500, headers: { 'Content-Type': 'text/plain' }, body: Buffer.from(text) }
@@ -133,6 +140,15 @@ async function handle(
   const wait = (options.rttMs ?? 0) - (performance.now() - arrived)
   if (wait > 0.5) setTimeout(() => send(response, ready, options.now()), wait)
   else send(response, ready, options.now())
+}
+
+const POST_BYTES_MAX = 65_536
+
+async function readBody(incoming: IncomingMessage): Promise<string> {
+  let body = ''
+  incoming.setEncoding('utf8')
+  for await (const piece of incoming) if (body.length < POST_BYTES_MAX) body += String(piece)
+  return body.slice(0, POST_BYTES_MAX)
 }
 
 function readRequest(incoming: IncomingMessage): SimulatedRequest {
