@@ -18,6 +18,7 @@ import type { Source } from '../source/source.ts'
 import type { Lake } from '../store/lake.ts'
 import { openLake } from '../store/parquet/open-lake.ts'
 import { nodeFileSystem } from './filesystem.ts'
+import { kiteRooms } from './kite-house.ts'
 import { manifestPlace } from './manifests.ts'
 import { lockRoot } from './root-lock.ts'
 import { openStores } from './stores.ts'
@@ -40,6 +41,13 @@ export interface OpenOptions {
   readonly access: 'read' | 'write'
   /** For the message another process gets while this one holds the lock. */
   readonly command: string
+  /** Tries and waits of requests; the configuration's unless given. */
+  readonly retry?: RetrySettings
+}
+
+export interface RetrySettings {
+  readonly attempts: number
+  readonly baseMs: number
 }
 
 /** The machine's clock. The only one in the house; everything below gets it handed in. */
@@ -63,7 +71,8 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
   const open = new AsyncDisposableStack()
   try {
     if (access === 'write') open.use(await lockRoot(root, { waitMs: 2_000, command: options.command }))
-    const sources = sourcesOf(config)
+    const kite = kiteRooms(config, clock)
+    const sources = [...sourcesOf(config), ...kite.sources]
     const archive = openFsArchive({
       root,
       files: nodeFileSystem,
@@ -76,9 +85,9 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
     const folderOf = ({ seriesId }: LedgerSeries) => jobOf({ sources }, parseSeries(seriesId)).folder
     const ledger = withEvidence(kept, archive, folderOf)
     const lake = open.use(await openLake({ root, onEvent }))
-    const stores = await openStores(config, lake, clock, onEvent)
+    const stores = await openStores(config, lake, clock, onEvent, kite.tokenKeyOf)
     for (const store of stores) if (store !== lake) open.use(store)
-    const fetcher = open.use(createFetcher(fetcherOptions(config, clock, onEvent)))
+    const fetcher = open.use(createFetcher(fetcherOptions(config, clock, onEvent, options.retry)))
     const all = open.move()
     return {
       root,
@@ -92,6 +101,7 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
       clock,
       onEvent,
       concurrency: config.fetch.concurrency,
+      calendarOf: kite.calendarOf,
       [Symbol.asyncDispose]: () => all.disposeAsync(),
     }
   } catch (error) {
@@ -112,9 +122,10 @@ export async function openEmptyHouse(
   const fetcher = createFetcher(fetcherOptions(config, clock, onEvent))
   const archive = openFsArchive({ root: config.root, files: nodeFileSystem, compression: 'none', onEvent })
   const ledger = memoryLedger()
+  const kite = kiteRooms(config, clock)
   return {
     config,
-    sources: sourcesOf(config),
+    sources: [...sourcesOf(config), ...kite.sources],
     fetcher,
     archive,
     ledger,
@@ -122,6 +133,7 @@ export async function openEmptyHouse(
     clock,
     onEvent,
     concurrency: config.fetch.concurrency,
+    calendarOf: kite.calendarOf,
     [Symbol.asyncDispose]: () => fetcher[Symbol.asyncDispose](),
   }
 }
@@ -133,7 +145,7 @@ export function sourcesOf(config: Config): readonly Source[] {
   return binanceSources({ ...(!own && { baseUrl }), ...(futuresBaseUrl && { futuresBaseUrl }) })
 }
 
-function fetcherOptions({ fetch, sources }: Config, clock: Clock, onEvent: OnEvent) {
+function fetcherOptions({ fetch, sources }: Config, clock: Clock, onEvent: OnEvent, retry?: RetrySettings) {
   return {
     clock,
     onEvent,
@@ -146,7 +158,12 @@ function fetcherOptions({ fetch, sources }: Config, clock: Clock, onEvent: OnEve
       headersMs: fetch.headers_timeout_ms,
       bodyMs: fetch.body_timeout_ms,
     },
-    retry: { attempts: fetch.attempts, baseMs: fetch.backoff_base_ms, capMs: fetch.backoff_max_ms },
+    retry: {
+      attempts: fetch.attempts,
+      baseMs: fetch.backoff_base_ms,
+      capMs: fetch.backoff_max_ms,
+      ...retry,
+    },
   }
 }
 

@@ -1,8 +1,11 @@
 import type { Config } from '../config/schema.ts'
 import { type EverybarError, isEverybarError } from '../model/errors.ts'
 import type { Clock, OnEvent } from '../model/events.ts'
+import type { Series } from '../model/series.ts'
 import { openBigQueryStore } from '../store/bigquery/bigquery-store.ts'
 import type { Lake } from '../store/lake.ts'
+import { type InstrumentRow, writeInstruments } from '../store/postgres/instruments.ts'
+import type { PostgresStoreOptions } from '../store/postgres/options.ts'
 import { openPostgresStore, type PostgresStore } from '../store/postgres/postgres-store.ts'
 import type { Store } from '../store/store.ts'
 
@@ -12,10 +15,11 @@ export async function openStores(
   lake: Lake,
   clock: Clock,
   onEvent: OnEvent,
+  tokenKeyOf?: (series: Series) => string,
 ): Promise<Store[]> {
   const { postgres, bigquery, parquet } = config.stores
   const others: Store[] = []
-  if (postgres) others.push(await postgresStore(postgres, onEvent))
+  if (postgres) others.push(await postgresStore(postgres, onEvent, tokenKeyOf))
   if (bigquery) {
     others.push(
       await openBigQueryStore({
@@ -39,18 +43,34 @@ export async function openStores(
 export function postgresStore(
   options: NonNullable<Config['stores']['postgres']>,
   onEvent: OnEvent,
+  tokenKeyOf?: (series: Series) => string,
 ): Promise<PostgresStore> {
+  return openPostgresStore(postgresOptions(options, onEvent, tokenKeyOf))
+}
+
+/** The instruments of Kite in a table of their own, beside that of its bars. Gives the rows that were new or changed. */
+export const writeKiteInstruments = (
+  options: NonNullable<Config['stores']['postgres']>,
+  rows: readonly InstrumentRow[],
+  onEvent: OnEvent,
+): Promise<number> => writeInstruments(postgresOptions(options, onEvent), 'kite_instruments', rows)
+
+function postgresOptions(
+  options: NonNullable<Config['stores']['postgres']>,
+  onEvent: OnEvent,
+  token?: (series: Series) => string,
+): PostgresStoreOptions {
   const { schema_mode, columnstore_after_days, connections, ...same } = options
   const given = Object.fromEntries(Object.entries(same).filter(([, value]) => value !== undefined))
-  return openPostgresStore({
+  return {
     ...given,
     name: 'postgres',
     onEvent,
-    tokenTable: { name: 'kite_ohlcv_historic', venues: ['kite'] },
+    tokenTable: { name: 'kite_ohlcv_historic', venues: ['kite'], ...(token && { token }) },
     ...(schema_mode && { schemaMode: schema_mode }),
     ...(columnstore_after_days !== undefined && { columnstoreAfterDays: columnstore_after_days }),
     ...(connections && { connectionsMax: connections }),
-  })
+  }
 }
 
 /** How long a store that could not be reached is taken to be down. */

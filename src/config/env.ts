@@ -13,12 +13,20 @@ export interface Override {
 
 const PREFIX = 'EVERYBAR__'
 
+/** Variables with names of their own. They win over the long form, and an empty one is none. */
+const ownNames: readonly (readonly [name: string, path: readonly string[]])[] = [
+  ['EVERYBAR_DATA_ROOT', ['root']],
+  ['EVERYBAR_KITE_API_KEY', ['sources', 'kite', 'api_key']],
+  ['EVERYBAR_KITE_API_SECRET', ['sources', 'kite', 'api_secret']],
+  ['EVERYBAR_KITE_ACCESS_TOKEN', ['sources', 'kite', 'access_token']],
+]
+
 const variableOf = (path: readonly string[]): string => PREFIX + path.join('__').toUpperCase()
 
 /**
  * `EVERYBAR__SOURCES__BINANCE__BASE_URL` sets `sources.binance.base_url`: two underscores between keys, letters of
  * either case, the value read as the schema wants it there (lists by commas). `EVERYBAR_DATA_ROOT` sets `root` and wins
- * over `EVERYBAR__ROOT`. A variable with the prefix that names no setting is a fault.
+ * over `EVERYBAR__ROOT`; `EVERYBAR_KITE_API_KEY`, `…_API_SECRET` and `…_ACCESS_TOKEN` set the login. A variable with the prefix that names no setting is a fault.
  */
 export function overridesFrom(
   schema: Shape,
@@ -35,9 +43,10 @@ export function overridesFrom(
       overrides.push({ path, value: coerce(shape, text), where: name })
     else faults.push(unknownVariable(schema, name))
   }
-  const root = env.EVERYBAR_DATA_ROOT
-  if (root !== undefined && root !== '')
-    overrides.push({ path: ['root'], value: root, where: 'EVERYBAR_DATA_ROOT' })
+  for (const [name, path] of ownNames) {
+    const value = env[name]
+    if (value !== undefined && value !== '') overrides.push({ path, value, where: name })
+  }
   return { overrides, faults }
 }
 

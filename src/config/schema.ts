@@ -3,6 +3,7 @@ import { EverybarError, messageOf } from '../model/errors.ts'
 import { parseSeries } from '../model/series.ts'
 import { parseTimeframe } from '../model/timeframe.ts'
 import { isReversed, readWhen, whenHint } from '../model/when.ts'
+import { kiteImport, kiteSource } from './kite.ts'
 
 /** Fields that hold secrets carry JSON Schema's `writeOnly`; `redactConfig` never prints them. */
 export const secret = { writeOnly: true } as const
@@ -181,10 +182,11 @@ export const configSchema = z.strictObject({
     .default('sqlite')
     .describe('What keeps the status of every slice: one database, or one manifest.json per series.'),
   sources: z
-    .strictObject({ binance: binance.prefault({}) })
+    .strictObject({ binance: binance.prefault({}), kite: kiteSource(httpUrl).prefault({}) })
     .prefault({})
     .describe('Venues and how to reach them.'),
   series: z.array(seriesEntry).default([]).describe('Series to keep when a command names none.'),
+  kite: kiteImport.optional().describe('What "everybar sync" imports from Kite when it names no series.'),
   stores: stores.prefault({}).describe('Where bars are written.'),
   fetch: fetch.prefault({}).describe('Requests, waits and limits of size.'),
 })

@@ -28,6 +28,44 @@ series:
 #    limits:
 #      # Part of the venue's rate limit to use; less than 1 leaves room for other programs on this address.
 #      share: 1
+#  kite:
+#    base_url: https://api.kite.trade
+#    login_url: https://kite.zerodha.com/connect/login
+#    # api_key: \${EVERYBAR_KITE_API_KEY}
+#    # api_secret: \${EVERYBAR_KITE_API_SECRET}
+#    # access_token: (instead of everybar kite login)
+#    # token_file: ~/.config/everybar/kite-token.json
+#    # Days one request may ask for, where the venue has changed them.
+#    # day_caps:
+#    #   minute: 60
+#    #   3minute: 100
+#    #   5minute: 100
+#    #   10minute: 100
+#    #   15minute: 200
+#    #   30minute: 200
+#    #   60minute: 400
+#    #   day: 2000
+#    # What you know better than the session calendar of the Indian exchanges.
+#    calendar:
+#      closed: []
+#      sessions: []
+
+# The daily import from Kite: everybar kite login, everybar instruments sync kite, then everybar sync.
+# # kite:
+# #   enabled: true
+# #   candle_interval: day
+# #   instrument_types: [EQ]
+# #   exchanges: [NSE, BSE]
+# #   segments: []
+# #   symbols: []
+# #   expiry_from: 2026-01-01
+# #   expiry_to: 2026-12-31
+# #   batch_size: 100
+# #   rate_limit: 3
+# #   max_retries: 3
+# #   retry_delay_seconds: 1
+# #   bootstrap_from_date: 1995-01-01
+# #   parallel_workers: 10
 
 # How raw answers are kept on disk: none or zstd.
 #archive:
