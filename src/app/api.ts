@@ -86,6 +86,21 @@ export interface SeriesReport {
   readonly problems: readonly Problem[]
 }
 
+/** What became of an import of many instruments. */
+export interface KiteSummary {
+  readonly instruments: number
+  /** Complete without a request. */
+  readonly upToDate: number
+  readonly fetched: number
+  readonly failed: number
+  /** The venue does not know them, or has nothing of them. */
+  readonly skipped: readonly { readonly series: string; readonly code: string; readonly message: string }[]
+  readonly inserted: number
+  readonly updated: number
+  /** Not one of them is complete. */
+  readonly allFailed: boolean
+}
+
 export interface SyncReport {
   readonly runId: string
   readonly series: readonly SeriesReport[]
@@ -96,6 +111,8 @@ export interface SyncReport {
   /** Nothing asked for is never fetched, failed, quarantined or not yet final. */
   readonly complete: boolean
   readonly interrupted: boolean
+  /** Where the configuration's `kite` block was imported. */
+  readonly kite?: KiteSummary
 }
 
 export interface SeriesStatus {

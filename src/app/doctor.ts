@@ -1,10 +1,11 @@
 import { isEverybarError, messageOf } from '../model/errors.ts'
 import { parseSeries } from '../model/series.ts'
-import { DAY_MS } from '../model/time.ts'
+import { DAY_MS, type EpochMs, iso } from '../model/time.ts'
 import { jobOf } from '../pipeline/house.ts'
 import { Venues } from '../pipeline/venue-clock.ts'
 import type { AppContext, Check } from './commands.ts'
 import { openEmptyHouse } from './house.ts'
+import { readLogin } from './kite-login.ts'
 
 /** Clocks this far apart are worth a word: finality goes by the venue's, but logs and certificates carry ours. */
 const SKEW_WARN_MS = 2_000
@@ -23,6 +24,7 @@ export async function doctor(ctx: AppContext): Promise<readonly Check[]> {
   try {
     const venues = new Venues(house)
     for (const { spec } of house.sources) {
+      if (spec.venue === 'kite') continue
       const name = `${spec.venue}:${spec.markets.join(',')}`
       try {
         const job = jobOf(house, parseSeries(`${spec.venue}:${spec.markets[0]}:BTCUSDT:1h`))
@@ -40,8 +42,29 @@ export async function doctor(ctx: AppContext): Promise<readonly Check[]> {
         checks.push({ name, state: 'fail', detail: messageOf(error), hint })
       }
     }
+    checks.push(...kiteLoginCheck(ctx, house.clock.nowMs()))
   } finally {
     await house[Symbol.asyncDispose]()
   }
   return checks
+}
+
+/** Only where Kite is used: a login is there, or the configuration speaks of it. */
+function kiteLoginCheck({ config }: AppContext, nowMs: EpochMs): readonly Check[] {
+  const { api_key, access_token } = config.sources.kite
+  const name = 'kite login'
+  const hint = 'Run "everybar kite login".'
+  try {
+    if (access_token !== undefined) return [{ name, state: 'pass', detail: 'a token from the configuration' }]
+    const login = readLogin(config.sources.kite)
+    if (!login && !config.kite?.enabled && api_key === undefined) return []
+    if (!login) return [{ name, state: 'warn', detail: 'none', hint }]
+    const ends = iso(login.expiresAtMs)
+    if (nowMs >= login.expiresAtMs) return [{ name, state: 'warn', detail: `ended at ${ends}`, hint }]
+    return [{ name, state: 'pass', detail: `since ${iso(login.loggedInAtMs)}, until ${ends}` }]
+  } catch (error) {
+    return [
+      { name, state: 'fail', detail: messageOf(error), hint: isEverybarError(error) ? error.hint : hint },
+    ]
+  }
 }

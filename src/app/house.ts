@@ -72,7 +72,7 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
   try {
     if (access === 'write') open.use(await lockRoot(root, { waitMs: 2_000, command: options.command }))
     const kite = kiteRooms(config, clock)
-    const sources = [...sourcesOf(config), ...kite.sources]
+    const sources = sourcesOf(config, kite)
     const archive = openFsArchive({
       root,
       files: nodeFileSystem,
@@ -125,7 +125,7 @@ export async function openEmptyHouse(
   const kite = kiteRooms(config, clock)
   return {
     config,
-    sources: [...sourcesOf(config), ...kite.sources],
+    sources: sourcesOf(config, kite),
     fetcher,
     archive,
     ledger,
@@ -138,11 +138,12 @@ export async function openEmptyHouse(
   }
 }
 
-export function sourcesOf(config: Config): readonly Source[] {
+export function sourcesOf(config: Config, kite = kiteRooms(config, systemClock)): readonly Source[] {
   const { base_url: baseUrl, futures_base_url: futuresBaseUrl } = config.sources.binance
   // The venue's own spot host serves no futures; any other host that was named is taken to serve both.
   const own = baseUrl === 'https://api.binance.com'
-  return binanceSources({ ...(!own && { baseUrl }), ...(futuresBaseUrl && { futuresBaseUrl }) })
+  const binance = binanceSources({ ...(!own && { baseUrl }), ...(futuresBaseUrl && { futuresBaseUrl }) })
+  return [...binance, ...kite.sources]
 }
 
 function fetcherOptions({ fetch, sources }: Config, clock: Clock, onEvent: OnEvent, retry?: RetrySettings) {

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { runChunks } from '../chunking/run-chunks.ts'
+import type { EverybarError } from '../model/errors.ts'
 import { type Series, seriesId } from '../model/series.ts'
 import type { Wish } from '../pipeline/range.ts'
-import { type SeriesOutcome, type Signals, syncSeries } from '../pipeline/sync.ts'
+import { notTried, type SeriesOutcome, type Signals, syncSeries } from '../pipeline/sync.ts'
 import { Venues } from '../pipeline/venue-clock.ts'
-import { endsFor, type Selection, type SyncReport } from './api.ts'
+import { endsFor, type Selection, type SeriesReport, type SyncReport } from './api.ts'
 import type { OpenHouse } from './house.ts'
 import { exportManifests } from './manifests.ts'
 import { seriesReport } from './report.ts'
@@ -14,11 +15,26 @@ const SERIES_AT_ONCE = 4
 /** What is on the wire when a person says stop may still come home for this long. */
 const GRACE_MS = 5_000
 
+export interface SyncOptions {
+  /** Series worked on at once. */
+  readonly seriesAtOnce?: number
+  /** Errors that leave a series out without making the run incomplete. */
+  readonly maySkip?: (error: EverybarError) => boolean
+  /** Told of each series as it is done, with how many are. */
+  readonly onDone?: (report: SeriesReport, done: number) => void
+}
+
+/** After these the venue answers nobody any more: its other series are not tried. */
+const endsVenue: ReadonlySet<string> = new Set([
+  ...['source.login-expired', 'source.no-permission', 'source.blocked'],
+])
+
 /** Makes every selected series complete, once. */
 export async function syncAll(
   house: OpenHouse,
   selection: Selection,
   stop: AbortSignal,
+  options: SyncOptions = {},
 ): Promise<SyncReport> {
   const startedAtMs = house.clock.nowMs()
   const startedAt = house.clock.monotonicMs()
@@ -27,7 +43,7 @@ export async function syncAll(
   const names = selection.series.map(seriesId)
   await house.ledger.putRun({ ...base, endedAtMs: null, exitCode: null, report: { series: names } })
   house.onEvent({ event: 'run_started', run_id: runId, series: names.length })
-  const outcomes = await syncEach(house, selection, runId, { stop, hardStop: graceful(stop) })
+  const outcomes = await syncEach(house, selection, runId, { stop, hardStop: graceful(stop) }, options)
   if (house.config.ledger === 'sqlite') await exportManifests(house, await refsOf(house, names))
   const { requests, weight, retries } = house.fetcher.stats()
   const report: SyncReport = {
@@ -37,7 +53,8 @@ export async function syncAll(
     weight,
     retries,
     durationMs: Math.round(house.clock.monotonicMs() - startedAt),
-    complete: outcomes.length === names.length && outcomes.every(({ complete }) => complete),
+    complete:
+      outcomes.length === names.length && outcomes.every((one) => one.complete || isSkipped(one, options)),
     interrupted: stop.aborted,
   }
   const exitCode = report.complete ? 0 : report.interrupted ? 130 : 3
@@ -57,19 +74,34 @@ async function syncEach(
   selection: Selection,
   runId: string,
   signals: Signals,
+  { seriesAtOnce = SERIES_AT_ONCE, onDone }: SyncOptions,
 ): Promise<SeriesOutcome[]> {
   const venues = new Venues(house)
   const wishes = selection.series.map((series): Wish => wishOf(selection, series, runId))
   const outcomes: SeriesOutcome[] = []
-  const each = (wish: Wish) => syncSeries(house, venues, wish, signals)
+  const ended = new Map<string, EverybarError>()
+  const each = async (wish: Wish): Promise<SeriesOutcome> => {
+    const { venue } = wish.series.instrument
+    const known = ended.get(venue)
+    if (known) return notTried(wish.series, known)
+    const outcome = await syncSeries(house, venues, wish, signals)
+    const end = outcome.errors.find(({ code }) => endsVenue.has(code))
+    if (end) ended.set(venue, end)
+    return outcome
+  }
   const notStopped = (function* () {
     for (const wish of wishes) if (!signals.stop.aborted) yield wish
   })()
-  for await (const { result } of runChunks(notStopped, each, { concurrency: SERIES_AT_ONCE })) {
-    if (result) outcomes.push(result)
+  for await (const { result } of runChunks(notStopped, each, { concurrency: seriesAtOnce })) {
+    if (!result) continue
+    outcomes.push(result)
+    onDone?.(seriesReport(result), outcomes.length)
   }
   return outcomes
 }
+
+const isSkipped = ({ errors }: SeriesOutcome, { maySkip }: SyncOptions): boolean =>
+  maySkip !== undefined && errors.length > 0 && errors.every(maySkip)
 
 /** A share is drawn anew by every run. */
 function wishOf(selection: Selection, series: Series, runId: string): Wish {

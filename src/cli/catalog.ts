@@ -61,6 +61,12 @@ export const catalog: readonly CatalogEntry[] = [
     summary: 'plan or apply the tables of the PostgreSQL store',
     load: () => import('./commands/db.ts'),
   },
+  {
+    name: 'instruments',
+    summary: 'take in and list a venue’s instruments',
+    load: () => import('./commands/instruments.ts'),
+  },
+  { name: 'kite', summary: 'log in at Kite', load: () => import('./commands/kite.ts') },
   { name: 'runs', summary: 'list past runs and show one', load: () => import('./commands/runs.ts') },
   {
     name: 'config',

@@ -1,6 +1,6 @@
 import { type CoverageFacts, classifyGaps, type GapRun, type SliceNote } from '../coverage/classify.ts'
-import type { EpochMs, TimeRange } from '../model/time.ts'
-import { describeEdge, knownEdge } from './edges.ts'
+import { type EpochMs, iso, type TimeRange } from '../model/time.ts'
+import { describeEdge, type Edge, type EdgeName, knownEdge } from './edges.ts'
 import { gridOf, type House, type SeriesJob } from './house.ts'
 import { withOutages } from './outages.ts'
 
@@ -16,24 +16,50 @@ export async function gapsOf(
   range: TimeRange,
   dueEndMs?: EpochMs,
 ): Promise<GapRun[]> {
-  const first = await knownEdge(house, job, 'first-bar')
-  const last = await knownEdge(house, job, 'last-bar')
+  const told = await knownEdge(house, job, 'first-bar')
+  const first = told ? toldFact('first-bar', told) : await observedFirst(house, job, range)
+  const ended = await knownEdge(house, job, 'last-bar')
+  const last = ended && toldFact('last-bar', ended)
   const notes: SliceNote[] = []
   for await (const record of house.ledger.notable(job.ref, range)) notes.push(record)
   const facts: CoverageFacts = {
-    grid: gridOf(job, first?.openTimeMs ?? undefined),
+    grid: gridOf(job, told?.openTimeMs ?? undefined),
     range,
     answered: await house.ledger.covered(job.ref, range),
     notes,
     settleMs: job.source.spec.settleMs,
     quietBars: job.source.spec.quietBars,
-    ...(first &&
-      first.openTimeMs !== null && { first: edgeFact(first.openTimeMs, describeEdge('first-bar', first)) }),
-    ...(last &&
-      last.openTimeMs !== null && { last: edgeFact(last.openTimeMs, describeEdge('last-bar', last)) }),
+    ...(first && { first }),
+    ...(last && { last }),
     ...(dueEndMs !== undefined && { dueEndMs }),
   }
   return withOutages(house, job, classifyGaps(facts))
 }
 
-const edgeFact = (openTimeMs: EpochMs, evidence: string) => ({ openTimeMs, evidence })
+type EdgeFact = NonNullable<CoverageFacts['first']>
+
+const toldFact = (name: EdgeName, edge: Edge): EdgeFact | undefined =>
+  edge.openTimeMs === null ? undefined : { openTimeMs: edge.openTimeMs, evidence: describeEdge(name, edge) }
+
+/**
+ * For endpoints that cannot be asked for their first bar: the first of an unbroken run of answers. What lies before it was
+ * asked for, and is not there.
+ */
+async function observedFirst(
+  house: Pick<House, 'ledger'>,
+  job: SeriesJob,
+  range: TimeRange,
+): Promise<EdgeFact | undefined> {
+  if (job.source.firstBar) return undefined
+  let askedFrom: EpochMs | undefined
+  let endMs = range.startMs
+  for await (const record of house.ledger.slices(job.ref, range)) {
+    if (record.range.startMs > endMs || record.venueTimeMs === null || record.status === 'quarantined') break
+    askedFrom ??= record.range.startMs
+    endMs = record.range.endMs
+    if (record.firstMs === null) continue
+    const evidence = `no earlier bar in any answer from ${iso(askedFrom)} on`
+    return { openTimeMs: record.firstMs, evidence }
+  }
+  return undefined
+}

@@ -117,6 +117,10 @@ function gapsNow(
   return gapsOf(house, job, range, dueEnd(job, { range, venueNowMs }))
 }
 
+/** The outcome of a series that was left alone because of what happened to another. */
+export const notTried = (series: Series, why: EverybarError): SeriesOutcome =>
+  outcomeOf(series, undefined, { errors: [why] })
+
 interface Parts {
   readonly replayed?: Replayed
   readonly fetched?: Fetched | undefined

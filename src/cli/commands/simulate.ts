@@ -6,6 +6,7 @@ import type { Runner } from '../program.ts'
 interface SimulateFlags {
   readonly replay?: string
   readonly synthetic?: boolean
+  readonly kite?: boolean
   readonly seed?: number
   readonly symbols?: string
   readonly from?: number
@@ -28,6 +29,7 @@ export function define(command: Command, run: Runner): void {
       ),
     )
     .option('--synthetic', 'serve a seeded random walk (default)')
+    .option('--kite', 'serve a Kite instead: --symbols is how many shares, or a list of their names')
     .option('--seed <number>', 'of the random walk', whole(0))
     .option('--symbols <list>', 'of the random walk: BTCUSDT,ETHUSDT')
     .option('--from <time>', 'when the random walk’s symbols were listed', instant('--from'))
@@ -42,8 +44,8 @@ export function define(command: Command, run: Runner): void {
     .addOption(new Option('--faults <specs>', 'the same, several by comma').hideHelp().argParser(repeated))
     .action(
       run(async (cli, flags: SimulateFlags) => {
-        const { simulate } = await import('../../app/commands.ts')
-        const { synthetic: _, fault = [], faults = [], ...given } = flags
+        const { simulate, simulateKite } = await import('../../app/commands.ts')
+        const { synthetic: _, kite, fault = [], faults = [], ...given } = flags
         const named = {
           ...pick(given, ['replay', 'seed', 'symbols', 'port', 'weightLimit']),
           ...rename(given, {
@@ -56,7 +58,7 @@ export function define(command: Command, run: Runner): void {
           }),
           ...([...fault, ...faults].length > 0 && { faults: [...fault, ...faults] }),
         }
-        const server = await simulate(await cli.app(), named)
+        const server = await (kite ? simulateKite : simulate)(await cli.app(), named)
         const outcome = { data: { url: server.url }, text: server.url }
         cli.emit(outcome)
         if (!cli.verbosity.json && !cli.verbosity.quiet) for (const line of server.lines) cli.note(line)

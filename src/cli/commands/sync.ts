@@ -3,11 +3,12 @@ import type { Selection, SyncReport } from '../../app/api.ts'
 import { EverybarError } from '../../model/errors.ts'
 import { timeRange } from '../../model/time.ts'
 import { readWhen } from '../../model/when.ts'
+import type { Cli } from '../cli.ts'
 import { exitCodeOfProblems, exitCodes } from '../exit-code.ts'
 import { counted, countsText, duration, number, time } from '../format.ts'
 import { noteProblems } from '../problems.ts'
 import type { Runner } from '../program.ts'
-import { readSelection, type SelectionOptions, selectionOptions } from '../selection.ts'
+import { readSelection, readSelectionIfAny, type SelectionOptions, selectionOptions } from '../selection.ts'
 import { right, table } from '../table.ts'
 
 export function define(command: Command, run: Runner): void {
@@ -20,6 +21,10 @@ export function define(command: Command, run: Runner): void {
           operands: readonly string[],
           options: SelectionOptions & { readonly recheck?: string },
         ) => {
+          if (await importsKite(cli, operands, options)) {
+            const { syncWithKite } = await import('../kite-sync.ts')
+            return syncWithKite(cli, await readSelectionIfAny(cli, [], options), syncText)
+          }
           const recheck = options.recheck === undefined ? {} : { recheck: readRecheck(options.recheck) }
           const selection = { ...(await readSelection(cli, operands, options)), ...recheck }
           const { sync } = await import('../../app/commands.ts')
@@ -32,6 +37,16 @@ export function define(command: Command, run: Runner): void {
         },
       ),
     )
+}
+
+/** Without series on the command line the configuration decides, and with it its `kite` block. */
+async function importsKite(
+  cli: Cli,
+  operands: readonly string[],
+  options: SelectionOptions,
+): Promise<boolean> {
+  const named = operands.length > 0 || options.series !== undefined || options.seriesFile !== undefined
+  return !named && (await cli.config()).config.kite !== undefined
 }
 
 function syncText(report: SyncReport): string {

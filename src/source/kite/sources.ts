@@ -19,13 +19,12 @@ export interface KiteOptions extends Partial<KiteContext> {
 
 const docs = 'kite.trade/docs/connect/v3/historical'
 
-/**
- * The venue counts requests in seconds it does not tell the beginning of. One at a time, evenly spaced, keeps to the
- * limit in every second, wherever it begins, and to the distance older importers kept (334 ms).
- */
-export const kiteLimits = (requestsPerSecond = 3): readonly RateLimit[] => [
-  { bucket: KITE_BUCKET, capacity: 1, windowMs: Math.ceil(1_000 / requestsPerSecond), counts: 'requests' },
-]
+/** So many requests in every second, wherever it begins; a rate below one is one in so many seconds. */
+export function kiteLimits(requestsPerSecond = 3): readonly RateLimit[] {
+  const capacity = Math.max(1, Math.floor(requestsPerSecond))
+  const windowMs = Math.ceil((capacity / requestsPerSecond) * 1_000)
+  return [{ bucket: KITE_BUCKET, capacity, windowMs, counts: 'requests' }]
+}
 
 /** The exchanges in the venue's list, as selectors name them. */
 export const kiteMarkets = ['nse', 'bse', 'nfo', 'bfo', 'cds', 'bcd', 'mcx', 'nco'] as const

@@ -1,0 +1,193 @@
+import type { Config } from '../config/schema.ts'
+import type { InstrumentEntry } from '../ledger/instruments.ts'
+import { openInstrumentBook } from '../ledger/sqlite/instrument-book.ts'
+import { EverybarError } from '../model/errors.ts'
+import { type Series, seriesId, series as seriesOf } from '../model/series.ts'
+import { DAY_MS, type EpochMs } from '../model/time.ts'
+import type { When } from '../model/when.ts'
+import { jobOf } from '../pipeline/house.ts'
+import { planSeries } from '../pipeline/plan-series.ts'
+import { istMidnight, kiteIntervals } from '../source/kite/intervals.ts'
+import type { KiteSummary, Selection, SeriesReport, SyncReport } from './api.ts'
+import type { AppContext } from './commands.ts'
+import { type OpenHouse, openHouse, systemClock } from './house.ts'
+import { instrumentBookPath } from './kite-house.ts'
+import { syncAll } from './sync.ts'
+
+type Settings = NonNullable<Config['kite']>
+
+/** What an import is about to do. */
+export interface KitePlan {
+  readonly instruments: number
+  /** Those that need no request. */
+  readonly complete: number
+  readonly requests: number
+  readonly requestsPerSecond: number
+  /** From the rate limit alone: it cannot be faster, whatever the workers. */
+  readonly etaMs: number
+  /** How old the list of instruments is. */
+  readonly listAgeMs: number
+}
+
+export interface KiteImportOptions {
+  /** Series of the configuration that are not Kite's: made complete in the same run. */
+  readonly also?: Selection
+  /** Told before the first request. */
+  readonly announce?: (plan: KitePlan) => void
+}
+
+/** An instrument the venue does not know, or has nothing to say of: listed in the report, and no failure of the run. */
+const skipped: ReadonlySet<string> = new Set(['source.unknown-symbol', 'source.refused', 'source.not-served'])
+
+/**
+ * The import the `kite` block asks for: every instrument its filters choose, from the bootstrap date to the last final
+ * bar, each kept as soon as it is there. One that fails holds up no other; a login that ends stops the rest, and the next
+ * run goes on from there.
+ *
+ * @throws EverybarError `series.no-instruments` (abort) where no list was taken in, `series.no-match` (abort) where the
+ *   filters choose nothing, and what opening a house throws.
+ */
+export async function importKite(ctx: AppContext, options: KiteImportOptions = {}): Promise<SyncReport> {
+  const settings = ctx.config.kite!
+  const nowMs = (ctx.clock ?? systemClock).nowMs()
+  const { entries, listAgeMs } = chosenInstruments(ctx.config, settings, nowMs)
+  const timeframe = kiteIntervals[settings.candle_interval]
+  const wanted = entries.map((entry) =>
+    seriesOf({ venue: 'kite', market: entry.exchange.toLowerCase(), symbol: entry.seriesSymbol }, timeframe),
+  )
+  const retry = { attempts: settings.max_retries + 1, baseMs: settings.retry_delay_seconds * 1_000 }
+  const house = await openHouse({ ...ctx, access: 'write', command: 'sync', retry })
+  try {
+    const from = { kind: 'at', ms: istMidnight(settings.bootstrap_from_date) } as const
+    options.announce?.({ ...(await planImport(house, wanted, from.ms, settings)), listAgeMs })
+    const { also } = options
+    const selection: Selection = {
+      ...also,
+      series: [...wanted, ...(also?.series ?? [])],
+      perSeries: new Map<string, { readonly from?: When; readonly to?: When }>([
+        ...(also?.perSeries ?? []),
+        ...wanted.map((one) => [seriesId(one), { from }] as const),
+      ]),
+    }
+    const report = await syncAll(house, selection, ctx.signal, {
+      seriesAtOnce: settings.parallel_workers,
+      maySkip: ({ code }) => skipped.has(code),
+      onDone: batchProgress(house, settings.batch_size, selection.series.length),
+    })
+    const own = new Set(wanted.map(seriesId))
+    return { ...report, kite: summaryOf(report.series.filter(({ series }) => own.has(series))) }
+  } finally {
+    await house[Symbol.asyncDispose]()
+  }
+}
+
+/** The instruments the filters choose, those that are listed now. */
+export function chosenInstruments(
+  { root }: Pick<Config, 'root'>,
+  settings: Settings,
+  nowMs: EpochMs,
+): { readonly entries: readonly InstrumentEntry[]; readonly listAgeMs: number } {
+  const book = openInstrumentBook({ path: instrumentBookPath(root), readOnly: true })
+  try {
+    const listedMs = book.lastSeenMs('kite')
+    if (listedMs === undefined) throw noInstruments()
+    const entries = book.list({
+      venue: 'kite',
+      types: settings.instrument_types,
+      exchanges: settings.exchanges,
+      segments: settings.segments,
+      symbols: settings.symbols,
+      ...(settings.expiry_from !== undefined && { expiryFrom: settings.expiry_from }),
+      ...(settings.expiry_to !== undefined && { expiryTo: settings.expiry_to }),
+    })
+    if (entries.length === 0) throw noMatch(settings)
+    return { entries, listAgeMs: Math.max(0, nowMs - listedMs) }
+  } finally {
+    book[Symbol.dispose]()
+  }
+}
+
+/** Requests by what the ledger lacks now. The machine's clock serves: a bar more or less is no request more. */
+async function planImport(house: OpenHouse, wanted: readonly Series[], fromMs: EpochMs, settings: Settings) {
+  const venueNowMs = house.clock.nowMs()
+  const range = { startMs: fromMs, endMs: Math.max(fromMs + 1, venueNowMs + DAY_MS) }
+  let requests = 0
+  let complete = 0
+  for (const series of wanted) {
+    const { count } = await planSeries(house, jobOf(house, series), { range, venueNowMs })
+    requests += count
+    if (count === 0) complete++
+  }
+  const requestsPerSecond = settings.rate_limit
+  return {
+    instruments: wanted.length,
+    complete,
+    requests,
+    requestsPerSecond,
+    etaMs: Math.ceil((requests / requestsPerSecond) * 1_000),
+  }
+}
+
+/** Says after every batch how far things are. */
+function batchProgress({ onEvent, fetcher, clock }: OpenHouse, batchSize: number, total: number) {
+  const startedAt = clock.monotonicMs()
+  let failed = 0
+  let bars = 0
+  return (one: SeriesReport, done: number): void => {
+    bars += one.bars.inserted + one.bars.revised
+    if (one.problems.length > 0) failed++
+    const fields = { series: one.series, inserted: one.bars.inserted, updated: one.bars.revised }
+    onEvent({ event: 'instrument_done', ...fields, problems: one.problems.map(({ code }) => code) })
+    if (done % batchSize !== 0 && done !== total) return
+    const elapsedMs = clock.monotonicMs() - startedAt
+    onEvent({
+      event: 'batch_done',
+      ...{
+        batch: Math.ceil(done / batchSize),
+        batches: Math.ceil(total / batchSize),
+        done,
+        total,
+        failed,
+        bars,
+      },
+      requests: fetcher.stats().requests,
+      eta_ms: Math.round((elapsedMs / done) * (total - done)),
+    })
+  }
+}
+
+function summaryOf(reports: readonly SeriesReport[]): KiteSummary {
+  const sum = (value: (one: SeriesReport) => number) => reports.reduce((total, one) => total + value(one), 0)
+  const failed = reports.filter(({ complete, problems }) => !complete && problems.length > 0)
+  const isSkipped = ({ problems }: SeriesReport) => problems.every(({ code }) => skipped.has(code))
+  return {
+    instruments: reports.length,
+    upToDate: reports.filter(({ complete, slices }) => complete && slices.fetched === 0).length,
+    fetched: reports.filter(({ slices }) => slices.fetched > 0).length,
+    failed: failed.filter((one) => !isSkipped(one)).length,
+    skipped: failed.filter(isSkipped).map(({ series, problems }) => ({
+      series,
+      code: problems[0]!.code,
+      message: problems[0]!.message,
+    })),
+    inserted: sum(({ bars }) => bars.inserted),
+    updated: sum(({ bars }) => bars.revised),
+    allFailed: reports.length > 0 && failed.length === reports.length,
+  }
+}
+
+const noInstruments = (): EverybarError =>
+  new EverybarError('series.no-instruments', 'no list of Kite instruments was taken in yet', {
+    recovery: 'abort',
+    hint: 'Run "everybar kite login", then "everybar instruments sync kite".',
+  })
+
+const noMatch = ({ instrument_types, exchanges }: Settings): EverybarError =>
+  new EverybarError(
+    'series.no-match',
+    `no instrument matches kite.instrument_types [${instrument_types}] and kite.exchanges [${exchanges}] with the other filters`,
+    {
+      recovery: 'abort',
+      hint: 'See what there is: everybar instruments list kite --type EQ --exchange NSE.',
+    },
+  )

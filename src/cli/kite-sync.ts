@@ -1,0 +1,79 @@
+import type { KiteSummary, Selection, SyncReport } from '../app/api.ts'
+import type { KitePlan } from '../app/kite-import.ts'
+import type { Cli } from './cli.ts'
+import { exitCodeOfProblems, exitCodes } from './exit-code.ts'
+import { counted, duration, number } from './format.ts'
+import type { Outcome } from './output.ts'
+import { noteProblems } from './problems.ts'
+
+/** A list older than this has missed new instruments. */
+const LIST_AGE_WARN_MS = 7 * 86_400_000
+/** So many series are told one by one; of more the sums. */
+const ROWS_MAX = 50
+
+/** `sync` where the configuration has a `kite` block: the import, and the other configured series in the same run. */
+export async function syncWithKite(
+  cli: Cli,
+  also: Partial<Selection>,
+  syncText: (report: SyncReport) => string,
+): Promise<Outcome> {
+  const ctx = await cli.app()
+  const series = also.series ?? []
+  if (!ctx.config.kite?.enabled) {
+    cli.note('kite: disabled by the configuration (kite.enabled: false)')
+    if (series.length === 0) return { data: { kite: 'disabled' }, text: 'nothing to do', report: true }
+    const { sync } = await import('../app/commands.ts')
+    const report = await sync(ctx, { ...also, series })
+    return outcomeOf(cli, report, syncText(report))
+  }
+  const { importKite } = await import('../app/kite-import.ts')
+  const report = await importKite(ctx, {
+    ...(series.length > 0 && { also: { ...also, series } }),
+    announce: (plan) => announce(cli, plan),
+  })
+  cli.finish()
+  const own = { ...report, series: report.series.filter(({ series: id }) => !id.startsWith('kite:')) }
+  const rows = report.series.length <= ROWS_MAX ? report : own
+  const text = [...(rows.series.length > 0 ? [syncText(rows)] : []), kiteText(report, report.kite!)]
+  return outcomeOf(cli, report, text.join('\n\n'))
+}
+
+function announce(cli: Cli, plan: KitePlan): void {
+  const { instruments, complete, requests, requestsPerSecond, etaMs, listAgeMs } = plan
+  if (listAgeMs > LIST_AGE_WARN_MS)
+    cli.note(
+      `kite: the list of instruments is ${duration(listAgeMs)} old; run everybar instruments sync kite`,
+    )
+  if (cli.verbosity.json || cli.verbosity.quiet) return
+  const work =
+    requests === 0
+      ? 'nothing to fetch'
+      : `${counted(requests, 'request')}, at least ${duration(etaMs)} at ${requestsPerSecond} a second, whatever the workers`
+  cli.note(`kite: ${counted(instruments, 'instrument')}, ${number(complete)} complete; ${work}`)
+}
+
+function kiteText({ durationMs, requests, runId }: SyncReport, kite: KiteSummary): string {
+  const lines = [
+    `kite: ${counted(kite.instruments, 'instrument')}: ${number(kite.upToDate)} up to date, ${number(kite.fetched)} fetched, ${number(kite.failed)} failed, ${number(kite.skipped.length)} skipped`,
+    `${number(kite.inserted)} bars inserted, ${number(kite.updated)} updated; ${counted(requests, 'request')} in ${duration(durationMs)}, run ${runId}`,
+    ...kite.skipped
+      .slice(0, ROWS_MAX)
+      .map(({ series, code, message }) => `skipped ${series}: ${code}: ${message}`),
+  ]
+  return lines.join('\n')
+}
+
+function outcomeOf(cli: Cli, report: SyncReport, text: string): Outcome {
+  const left = new Set((report.kite?.skipped ?? []).map(({ series }) => series))
+  const problems = report.series.filter(({ series }) => !left.has(series)).flatMap((one) => one.problems)
+  noteProblems(cli, problems)
+  return { data: report, text, exitCode: exitCodeOf(report, problems), runId: report.runId, report: true }
+}
+
+function exitCodeOf(report: SyncReport, problems: SyncReport['series'][number]['problems']): number {
+  const code = report.complete ? exitCodes.complete : exitCodeOfProblems(problems)
+  // Whatever the reasons: an import that got nothing at all has failed.
+  const nothing =
+    report.kite?.allFailed === true && code !== exitCodes.loginExpired && code !== exitCodes.temporary
+  return nothing ? exitCodes.failed : code
+}
