@@ -52,8 +52,12 @@ export async function lockRoot(root: string, options: RootLockOptions): Promise<
   const release = () => {
     if (!held) return
     held = false
-    rmSync(holderPath, { force: true })
-    db.close() // rolls back, and so unlocks
+    tryRemove(holderPath)
+    try {
+      db.close() // rolls back, and so unlocks
+    } catch {
+      // Nothing was written. What holds the lock yet goes with the process.
+    }
   }
   return { release, [Symbol.asyncDispose]: async () => release() }
 }
@@ -88,13 +92,20 @@ async function acquire(
 /** For messages only: when it cannot be written, the lock holds all the same. */
 function writeHolder(path: string, command: string): void {
   const holder: Holder = { pid: process.pid, host: hostname(), command, since: iso(Date.now()) }
-  const temporary = `${path}.${process.pid}.tmp`
+  const temporary = `${path}.tmp` // ours alone: we hold the lock
   try {
     writeFileSync(temporary, `${JSON.stringify(holder)}\n`)
     renameSync(temporary, path)
   } catch {
-    rmSync(temporary, { force: true })
+    tryRemove(temporary)
   }
+}
+
+/** What stays is overwritten by the next holder. */
+function tryRemove(path: string): void {
+  try {
+    rmSync(path, { force: true })
+  } catch {}
 }
 
 function readHolder(path: string): Partial<Holder> {

@@ -77,8 +77,8 @@ export async function writeTemporary(
   path: string,
   parts: readonly Uint8Array[],
 ): Promise<void> {
-  const file = await files.create(path)
   try {
+    const file = await files.create(path)
     try {
       await file.write(parts)
       await file.sync()
@@ -86,7 +86,8 @@ export async function writeTemporary(
       await file.close()
     }
   } catch (error) {
-    await files.remove(path).catch(() => {})
+    // What is there already is somebody else's.
+    if (faultCode(error) !== 'EEXIST') await files.remove(path).catch(() => {})
     throw error
   }
 }

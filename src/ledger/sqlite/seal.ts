@@ -13,6 +13,8 @@ import {
 import { dirname } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { messageOf } from '../../model/errors.ts'
+import { faultCode } from '../../model/filesystem.ts'
+import { diskFull, notWritable } from '../faults.ts'
 import type { LedgerCheck } from '../ledger.ts'
 
 /*
@@ -47,6 +49,10 @@ export class Seal {
 
   /** Compares the database with its seal. A writer that begins meanwhile makes it `unsealed`, never `changed`. */
   look(): SealState {
+    return this.#named(() => this.#compare())
+  }
+
+  #compare(): SealState {
     for (;;) {
       const seal = this.#read()
       if (seal === undefined) return 'unsealed'
@@ -58,19 +64,35 @@ export class Seal {
   /** Takes the seal away, for good. */
   remove(): void {
     if (this.#read() === undefined) return
-    rmSync(this.#path, { force: true })
+    this.#named(() => rmSync(this.#path, { force: true }))
     syncFolder(this.#path)
   }
 
   /** Notes that something else has changed the database, until `set` says it was proved again. */
   breakOpen(): void {
-    this.#write(BROKEN)
+    this.#named(() => this.#write(BROKEN))
   }
 
-  /** Seals a database that is closed. Not one that another connection still keeps open with writes beside it. */
+  /**
+   * Seals a database that is closed. Not one that another connection still keeps open with writes beside it, and not one
+   * whose seal cannot be made: without a seal it is proved another way.
+   */
   set(): void {
-    const hash = this.#hasWrites() ? undefined : this.#hash()
-    if (hash !== undefined && this.#read() !== hash) this.#write(hash)
+    try {
+      const hash = this.#hasWrites() ? undefined : this.#hash()
+      if (hash !== undefined && this.#read() !== hash) this.#write(hash)
+    } catch {
+      // A file half written under the temporary name is no seal, and the next one replaces it.
+    }
+  }
+
+  /** What the system refuses, as the ledger's error. */
+  #named<T>(act: () => T): T {
+    try {
+      return act()
+    } catch (error) {
+      throw faultCode(error) === 'ENOSPC' ? diskFull(this.#path, error) : notWritable(this.#path, error)
+    }
   }
 
   #write(text: string): void {

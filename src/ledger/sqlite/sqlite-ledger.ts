@@ -335,7 +335,11 @@ class SqliteLedger implements Ledger {
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#db.isOpen) return
     this.#writes.flush()
-    this.#db.close()
+    try {
+      this.#db.close()
+    } catch (error) {
+      throw sqliteFault(error, this.#path)
+    }
     if (!this.#readOnly && !this.#doubted) this.#seal.set()
   }
 

@@ -54,8 +54,8 @@ export class WriteQueue {
 
   #transaction(group: readonly Waiting[]): void {
     this.#beforeWriting()
-    this.#db.exec('BEGIN IMMEDIATE')
     try {
+      this.#db.exec('BEGIN IMMEDIATE')
       for (const { write } of group) write()
       this.#db.exec('COMMIT')
     } catch (error) {

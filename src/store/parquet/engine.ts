@@ -197,7 +197,10 @@ export class Engine {
   }
 
   private instance(): Promise<DuckDBInstance> {
-    this.opening ??= this.open()
+    this.opening ??= this.open().catch((error: unknown) => {
+      this.opening = undefined
+      throw error
+    })
     return this.opening
   }
 

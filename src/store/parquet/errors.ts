@@ -42,7 +42,7 @@ export const corrupt = (path: string, what: string, cause?: unknown): EverybarEr
     cause,
   })
 
-/** What a failed read of `path` means: mostly that the file is damaged. */
+/** What a failed read of `path` means: that the file is damaged, unless the system says what hindered it. */
 export function readError(error: unknown, path: string): unknown {
   if (isEverybarError(error)) return error
   const message = messageOf(error)
@@ -50,6 +50,14 @@ export function readError(error: unknown, path: string): unknown {
     return new EverybarError('store.not-readable', `cannot read ${path}: permission denied`, {
       recovery: 'abort',
       hint: 'Check that this user may read the data root.',
+      path,
+      cause: error,
+    })
+  }
+  if (/^E[A-Z]+$/.test(codeOf(error))) {
+    return new EverybarError('store.read-failed', `reading ${path} failed: ${message}`, {
+      recovery: 'retry',
+      hint: 'Run the same command again; if it fails the same way, check the disk.',
       path,
       cause: error,
     })

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { readError } from './errors.ts'
 
 /** The few things the lake does to a disk beside what DuckDB reads and writes; replaced in tests of faults. */
 export interface LakeFilesystem {
@@ -59,7 +60,7 @@ export const nodeFilesystem: LakeFilesystem = {
       return (await readdir(path)).sort()
     } catch (error) {
       if (isCode(error, 'ENOENT', 'ENOTDIR')) return []
-      throw error
+      throw readError(error, path)
     }
   },
   async stat(path) {
@@ -68,21 +69,25 @@ export const nodeFilesystem: LakeFilesystem = {
       return found.isFile() ? { bytes: found.size, changedMs: found.mtimeMs } : undefined
     } catch (error) {
       if (isCode(error, 'ENOENT', 'ENOTDIR')) return undefined
-      throw error
+      throw readError(error, path)
     }
   },
   async digest(path) {
     const hash = createHash('sha256')
-    const file = await open(path, 'r')
     try {
-      const piece = Buffer.allocUnsafe(PIECE)
-      for (;;) {
-        const { bytesRead } = await file.read(piece, 0, PIECE)
-        if (bytesRead === 0) return hash.digest('hex')
-        hash.update(piece.subarray(0, bytesRead))
+      const file = await open(path, 'r')
+      try {
+        const piece = Buffer.allocUnsafe(PIECE)
+        for (;;) {
+          const { bytesRead } = await file.read(piece, 0, PIECE)
+          if (bytesRead === 0) return hash.digest('hex')
+          hash.update(piece.subarray(0, bytesRead))
+        }
+      } finally {
+        await file.close()
       }
-    } finally {
-      await file.close()
+    } catch (error) {
+      throw readError(error, path)
     }
   },
 }

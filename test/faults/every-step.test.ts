@@ -1,0 +1,44 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Action, actions } from '../support/faults/inject-actions.ts'
+import { type CaseReport, Scenario, sampleOf, scenarios } from '../support/faults/scenario.ts'
+import { randomFrom } from '../support/random.ts'
+
+/** Another seed, another sample; `npm run faults` takes every operation. */
+const seed = Number(process.env.FAULTS_SEED ?? 1)
+const cases: Readonly<Record<Action, number>> = {
+  'fail-before': 8,
+  'fail-after': 8,
+  'kill-before': 5,
+  'kill-after': 5,
+  dead: 3,
+}
+
+describe.each(scenarios)('a sync, the root as it is %s', (name) => {
+  let scenario: Scenario
+  beforeAll(async () => {
+    scenario = await new Scenario(name).open()
+  })
+  afterAll(() => scenario.close())
+
+  test('has operations of every kind', () => {
+    const kinds = ['open', 'writev', 'datasync', 'rename', 'rmSync', 'sync', 'fsyncSync', 'http', 'duckdb']
+    for (const kind of [...kinds, 'sqlite exec BEGIN', 'sqlite exec COMMIT'])
+      expect(
+        scenario.trace.some((step) => step.startsWith(kind)),
+        kind,
+      ).toBe(true)
+  })
+
+  test.each(actions)(
+    `%s: nothing lost, nothing twice, and the next run mends it (seed ${seed})`,
+    async (action) => {
+      const random = randomFrom(seed + actions.indexOf(action))
+      const broken: CaseReport[] = []
+      for (const nth of sampleOf(scenario.trace.length, cases[action], random)) {
+        const report = await scenario.run({ nth, action })
+        if (report.complaints.length > 0) broken.push(report)
+      }
+      expect(broken).toEqual([])
+    },
+  )
+})

@@ -1,0 +1,77 @@
+// First: what it wraps has to be wrapped before the program is loaded.
+
+import { sync, verify } from '../../../src/app/library.ts'
+import { configSchema } from '../../../src/config/schema.ts'
+import { isEverybarError } from '../../../src/model/errors.ts'
+import { arm, disarm } from './inject.ts'
+import type { Action } from './inject-actions.ts'
+
+/* One process of the fault harness: runs commands one after another, each with a fault or without. */
+
+export interface Job {
+  readonly command: 'sync' | 'verify'
+  readonly root: string
+  readonly url: string
+  readonly series: string
+  readonly from: string
+  readonly to?: string
+  readonly nth?: number
+  readonly action?: Action
+  /** Of file operations; EIO unless said. */
+  readonly code?: string
+  /** Tries of a request, and requests under way; one each unless said. */
+  readonly attempts?: number
+  readonly concurrency?: number
+}
+
+export interface Result {
+  /** What the command reported; absent when it threw. */
+  readonly report?: {
+    readonly complete: boolean
+    readonly faults: readonly unknown[]
+    readonly problems: readonly { readonly code: string; readonly message: string }[]
+  }
+  readonly error?: { readonly code: string | null; readonly message: string }
+  /** Every operation, in order. */
+  readonly trace: readonly string[]
+}
+
+const describe = (error: unknown): NonNullable<Result['error']> => ({
+  code: isEverybarError(error) ? error.code : null,
+  message: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
+})
+
+async function run(job: Job): Promise<Result> {
+  const { root, url, series, from, to } = job
+  const config = configSchema.parse({
+    root,
+    sources: { binance: { base_url: url } },
+    // One try: what fails is to be seen, and mended by the next run. One at a time: the n-th step is always the same.
+    fetch: {
+      attempts: job.attempts ?? 1,
+      concurrency: job.concurrency ?? 1,
+      backoff_base_ms: 1,
+      backoff_max_ms: 20,
+    },
+  })
+  const options = { config, series, from, ...(to !== undefined && { to }) }
+  arm(job)
+  try {
+    if (job.command === 'verify') {
+      const { complete, faults } = await verify(options)
+      return { report: { complete, faults, problems: [] }, trace: disarm() }
+    }
+    const { complete, series: all } = await sync(options)
+    return {
+      report: { complete, faults: [], problems: all.flatMap(({ problems }) => problems) },
+      trace: disarm(),
+    }
+  } catch (error) {
+    return { error: describe(error), trace: disarm() }
+  }
+}
+
+process.on('message', (job: Job) => {
+  void run(job).then((result) => process.send!(result))
+})
+process.send!('ready')

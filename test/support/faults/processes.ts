@@ -1,0 +1,71 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import type { Job, Result } from './child.ts'
+
+const script = fileURLToPath(new URL('./child.ts', import.meta.url))
+
+/** How a process came to its end instead of an answer. */
+export interface Ended {
+  readonly ended: NodeJS.Signals | number | 'hung'
+  readonly stderr: string
+}
+
+/** Longer than any command of the harness takes: what takes longer hangs. */
+const HANGS_AFTER_MS = 60_000
+
+/** A process that runs jobs; when one kills it the next job gets another. */
+export class Runner {
+  #child: ChildProcess | undefined
+  #stderr = ''
+
+  async run(job: Job): Promise<Result | Ended> {
+    const child = (this.#child ??= await this.#start())
+    this.#stderr = ''
+    return new Promise((resolve) => {
+      const over = (outcome: Result | Ended) => {
+        clearTimeout(timer)
+        child.off('message', answered)
+        child.off('exit', exited)
+        resolve(outcome)
+      }
+      const answered = (result: unknown) => over(result as Result)
+      const exited = (code: number | null, signal: NodeJS.Signals | null) => {
+        this.#child = undefined
+        over({ ended: signal ?? code ?? 0, stderr: this.#stderr })
+      }
+      const timer = setTimeout(() => {
+        this.#child = undefined
+        child.kill('SIGKILL')
+        over({ ended: 'hung', stderr: this.#stderr })
+      }, HANGS_AFTER_MS)
+      child.on('message', answered)
+      child.on('exit', exited)
+      child.send(job)
+    })
+  }
+
+  async close(): Promise<void> {
+    const child = this.#child
+    this.#child = undefined
+    if (!child) return
+    const gone = new Promise((resolve) => child.once('exit', resolve))
+    child.kill('SIGKILL')
+    await gone
+  }
+
+  async #start(): Promise<ChildProcess> {
+    const child = fork(script, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [] })
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr = (this.#stderr + text).slice(-4_000)
+    })
+    await new Promise<void>((resolve, reject) => {
+      child.once('message', () => resolve())
+      child.once('exit', (code) =>
+        reject(new Error(`the harness's process ended with ${code}: ${this.#stderr}`)),
+      )
+    })
+    return child
+  }
+}
+
+export const hasEnded = (outcome: Result | Ended): outcome is Ended => 'ended' in outcome
