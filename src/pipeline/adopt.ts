@@ -2,6 +2,7 @@ import type { SliceRecord } from '../ledger/ledger.ts'
 import { type ArchiveListing, markReconciled, reconcile } from '../ledger/reconcile.ts'
 import { isEverybarError } from '../model/errors.ts'
 import { parseCompositeKey, type Slice, slice } from '../model/slice.ts'
+import { levelAskedAgain } from './asked-again.ts'
 import { knownEdge } from './edges.ts'
 import { levelEvidence } from './evidence.ts'
 import type { House, SeriesJob } from './house.ts'
@@ -13,6 +14,7 @@ import { olderAnswers, settleable } from './run-slice.ts'
  */
 export async function adoptArchive(house: House, job: SeriesJob): Promise<void> {
   await levelEvidence(house, job)
+  await levelAskedAgain(house, job)
   const { forgotten, unrecorded } = await reconcile(house.ledger, job.ref, listingOf(house, job))
   if (forgotten + unrecorded.length === 0) return
   const anchorMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined

@@ -5,6 +5,7 @@ import type { Finding, FindingKind } from '../model/finding.ts'
 import type { Slice } from '../model/slice.ts'
 import { type EpochMs, iso } from '../model/time.ts'
 import { shiftBars } from '../model/timeframe.ts'
+import { noteAsking } from './asked-again.ts'
 import type { House, SeriesJob } from './house.ts'
 import { dueEnd, type SeriesTodo } from './plan-series.ts'
 import { type Acquired, acquire } from './run-slice.ts'
@@ -50,6 +51,7 @@ export async function fetchMissing(
   todo: SeriesTodo,
   context: FetchContext,
 ): Promise<Fetched> {
+  await noteAsking(house, job, todo.again)
   const settler = new Settler(house, job)
   const tally = new Tally(house, job, todo)
   const slices = untilStopped(todo.slices(), () => context.stop.aborted || tally.gaveUp)
@@ -71,7 +73,9 @@ export async function fetchMissing(
       if (known?.sha256 == null) await settler.note(failedRecord(plan, failure, house.clock.nowMs()))
     }
   }
-  return { ...tally.sums(), ...(await settler.finish()) }
+  const settled = await settler.finish()
+  await noteAsking(house, job, [])
+  return { ...tally.sums(), ...settled }
 }
 
 async function ask(

@@ -13,6 +13,8 @@ import { gridOf, type House, type SeriesJob } from './house.ts'
 export interface SeriesTodo {
   /** Where bars are wanted, due and not covered. */
   readonly missing: RangeSet
+  /** The part of it where slices were answered before. */
+  readonly again: RangeSet
   /** Slices to ask for, ascending; made one at a time, so that a million of them take no memory. */
   readonly slices: () => Iterable<Slice>
   readonly count: number
@@ -50,14 +52,15 @@ export async function planSeries(
 ): Promise<SeriesTodo> {
   const { range, firstMs } = input
   const wanted = intersect([range], toRangeSet([{ startMs: firstMs ?? 0, endMs: dueEnd(job, input) }]))
-  const { covered, again } = await coveredRanges(house, job, input)
+  const { covered, again, answered } = await coveredRanges(house, job, input)
   // What lies in closed sessions only is not asked for; a bar that opened there all the same comes with the next one.
   const grid = gridOf(job, firstMs)
   const missing = subtract(wanted, covered).filter((part) => !grid.calendar || expectedBars(grid, part) > 0)
   const overlap = await freshlyRead(house, job, missing)
   const audited = await slicesToAudit(house, job, input)
   const asked = union(missing, intersect(wanted, toRangeSet([...again, ...overlap, ...audited])))
-  return { missing: asked, slices: () => slicesOf(job, asked), ...costOf(job, asked) }
+  const known = intersect(asked, toRangeSet([...again, ...overlap, ...audited, ...answered]))
+  return { missing: asked, again: known, slices: () => slicesOf(job, asked), ...costOf(job, asked) }
 }
 
 /** End of the last bar that can be asked for. */
@@ -74,12 +77,16 @@ async function coveredRanges(
   { ledger }: Pick<House, 'ledger'>,
   job: SeriesJob,
   { range, firstMs, venueNowMs }: PlanInput,
-): Promise<{ covered: RangeSet; again: TimeRange[] }> {
+): Promise<{ covered: RangeSet; again: TimeRange[]; answered: TimeRange[] }> {
   const partial: TimeRange[] = []
   const again: TimeRange[] = []
+  /** With an answer, and yet not covered. */
+  const answered: TimeRange[] = []
   // Where bars without a trade are left out, an absent bar is no surprise.
   const reasks = job.source.spec.quietBars === 'emitted'
   for await (const record of ledger.notable(job.ref, range)) {
+    if (record.sha256 !== null && record.status !== 'ok' && record.status !== 'empty')
+      answered.push(record.range)
     if (record.status === 'partial') {
       const startMs = record.range.startMs
       const endMs = Math.min(record.range.endMs, partialEnd(job, record, firstMs))
@@ -89,7 +96,7 @@ async function coveredRanges(
       if (asked && venueNowMs !== undefined && reaskDue(asked, venueNowMs)) again.push(record.range)
     }
   }
-  return { covered: union(await ledger.covered(job.ref, range), toRangeSet(partial)), again }
+  return { covered: union(await ledger.covered(job.ref, range), toRangeSet(partial)), again, answered }
 }
 
 /** Slices that end where something is missing and were read while their last bars were fresh. */

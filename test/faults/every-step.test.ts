@@ -21,7 +21,17 @@ describe.each(scenarios)('a sync, the root as it is %s', (name) => {
   afterAll(() => scenario.close())
 
   test('has operations of every kind', () => {
-    const kinds = ['open', 'writev', 'datasync', 'rename', 'rmSync', 'sync', 'fsyncSync', 'http', 'duckdb']
+    const kinds = [
+      'open ',
+      'writev ',
+      'datasync ',
+      'rename ',
+      'rmSync ',
+      'sync ',
+      'fsyncSync ',
+      'http ',
+      'duckdb ',
+    ]
     for (const kind of [...kinds, 'sqlite exec BEGIN', 'sqlite exec COMMIT'])
       expect(
         scenario.trace.some((step) => step.startsWith(kind)),

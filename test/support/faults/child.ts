@@ -1,8 +1,12 @@
-// First: what it wraps has to be wrapped before the program is loaded.
+// First: what it wraps has to be wrapped before the program takes hold of it.
+import './inject.ts'
 
-import { sync, verify } from '../../../src/app/library.ts'
+import { sync } from '../../../src/app/commands.ts'
+import { verify } from '../../../src/app/library.ts'
+import { contextOf, selectionNamed } from '../../../src/app/library-options.ts'
 import { configSchema } from '../../../src/config/schema.ts'
 import { isEverybarError } from '../../../src/model/errors.ts'
+import { timeRange } from '../../../src/model/time.ts'
 import { arm, disarm } from './inject.ts'
 import type { Action } from './inject-actions.ts'
 
@@ -22,6 +26,8 @@ export interface Job {
   /** Tries of a request, and requests under way; one each unless said. */
   readonly attempts?: number
   readonly concurrency?: number
+  /** Asks for every slice of the range again. */
+  readonly recheck?: boolean
 }
 
 export interface Result {
@@ -61,7 +67,13 @@ async function run(job: Job): Promise<Result> {
       const { complete, faults } = await verify(options)
       return { report: { complete, faults, problems: [] }, trace: disarm() }
     }
-    const { complete, series: all } = await sync(options)
+    const context = contextOf(options)
+    const selection = await selectionNamed(context, options)
+    const range = timeRange(Date.parse(from), Date.parse(to ?? '2100-01-01'))
+    const { complete, series: all } = await sync(context, {
+      ...selection,
+      ...(job.recheck && { recheck: { kind: 'range', range } }),
+    })
     return {
       report: { complete, faults: [], problems: all.flatMap(({ problems }) => problems) },
       trace: disarm(),
