@@ -17,6 +17,7 @@ import { binanceSources } from '../source/binance/sources.ts'
 import type { Source } from '../source/source.ts'
 import type { Lake } from '../store/lake.ts'
 import { openLake } from '../store/parquet/open-lake.ts'
+import { openBanBook } from './bans.ts'
 import { nodeFileSystem } from './filesystem.ts'
 import { kiteRooms } from './kite-house.ts'
 import { manifestPlace } from './manifests.ts'
@@ -87,7 +88,10 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
     const lake = open.use(await openLake({ root, onEvent }))
     const stores = await openStores(config, lake, clock, onEvent, kite.tokenKeyOf)
     for (const store of stores) if (store !== lake) open.use(store)
-    const fetcher = open.use(createFetcher(fetcherOptions(config, clock, onEvent, options.retry)))
+    const bans = openBanBook(root, clock)
+    const fetcher = open.use(
+      createFetcher({ ...fetcherOptions(config, clock, onEvent, options.retry), bans }),
+    )
     const all = open.move()
     return {
       root,

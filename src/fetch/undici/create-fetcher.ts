@@ -1,6 +1,7 @@
 import { EverybarError } from '../../model/errors.ts'
 import type { Clock, OnEvent } from '../../model/events.ts'
 import type { HttpRequest, RawResponse } from '../../model/http.ts'
+import { type Ban, type BanBook, banLeftMs } from '../ban-book.ts'
 import type { BucketLimit, Fetcher, FetchOptions } from '../fetcher.ts'
 import { Bucket, blockedError, type Permit } from '../limits/bucket.ts'
 import { countersIn } from '../limits/counters.ts'
@@ -35,6 +36,8 @@ export interface FetcherOptions {
   readonly share?: number
   /** A block or ban longer than this is an error at once; 120 s unless given. */
   readonly maxWaitMs?: number
+  /** What earlier processes were refused; those that this one meets are noted there. */
+  readonly bans?: BanBook
   readonly userAgent?: string
   /** In [0, 1); for tests. */
   readonly random?: () => number
@@ -78,6 +81,7 @@ class UndiciFetcher implements Fetcher {
   readonly #buckets = new Map<string, Bucket>()
   readonly #strikes = new Map<string, { count: number; sinceMs: number }>()
   readonly #calls = new Set<AbortController>()
+  readonly #bans: Map<string, Ban>
   readonly #stats = {
     requests: 0,
     retries: 0,
@@ -108,6 +112,7 @@ class UndiciFetcher implements Fetcher {
       timeouts: { connectMs: 10_000, headersMs: 20_000, bodyMs: 30_000, ...options.timeouts },
       bodyMaxBytes: this.#bytesMax,
     })
+    this.#bans = new Map(options.bans?.known().map((ban) => [`${ban.bucket} ${ban.origin}`, ban]))
     this.setLimits(options.limits ?? [])
   }
 
@@ -139,7 +144,7 @@ class UndiciFetcher implements Fetcher {
         url,
         shownUrl: redactUrl(url),
         check: check ?? judgeStatus,
-        bucket: this.#bucket(request.bucket),
+        bucket: this.#bucketAt(request.bucket, url.origin),
         order: this.#order++,
         signal: controller.signal,
         tries: 0,
@@ -249,9 +254,9 @@ class UndiciFetcher implements Fetcher {
         capMs: this.#retry.rateLimitCapMs,
         random: this.#random,
       }
-      this.#block(call.bucket, status, penaltyMs(told, status, strikes, options))
+      this.#block(call, status, penaltyMs(told, status, strikes, options))
     } else if (status >= 400 && told !== undefined && told > 0) {
-      this.#block(call.bucket, status, told)
+      this.#block(call, status, told)
     } else {
       this.#pardon(call.bucket, permit.departedMs)
     }
@@ -262,13 +267,16 @@ class UndiciFetcher implements Fetcher {
   #readBan(call: Call, incoming: Incoming, body: Uint8Array): void {
     const text = new TextDecoder().decode(body.subarray(0, 4_096))
     const ms = bannedForMs(text, incoming.headers, this.#clock.nowMs())
-    if (ms !== undefined) this.#block(call.bucket, 418, ms)
+    if (ms !== undefined) this.#block(call, 418, ms)
   }
 
-  #block(bucket: Bucket, status: number, ms: number): void {
+  #block({ bucket, url: { origin } }: Call, status: number, ms: number): void {
     const untilMs = this.#clock.monotonicMs() + ms
     if (untilMs <= bucket.blockedUntilMs) return
-    bucket.block({ untilMs, kind: status === 418 ? 'banned' : 'rate-limited' })
+    const kind = status === 418 ? 'banned' : 'rate-limited'
+    bucket.block({ untilMs, kind })
+    const sinceMs = this.#clock.nowMs()
+    this.#options.bans?.note({ bucket: bucket.name, origin, kind, sinceMs, untilMs: Math.ceil(sinceMs + ms) })
     this.#onEvent({
       event: 'fetch_blocked',
       level: 'warn',
@@ -324,6 +332,19 @@ class UndiciFetcher implements Fetcher {
       waitMs: Math.round(waitMs),
     })
     await this.#clock.sleep(waitMs, call.signal).catch(() => call.signal.throwIfAborted())
+  }
+
+  /** The bucket, under the ban that an earlier process met at this address. */
+  #bucketAt(name: string, origin: string): Bucket {
+    const bucket = this.#bucket(name)
+    const ban = this.#bans.get(`${name} ${origin}`)
+    if (!ban) return bucket
+    this.#bans.delete(`${name} ${origin}`)
+    const leftMs = banLeftMs(ban, this.#clock.nowMs())
+    if (leftMs <= 0) return bucket
+    bucket.block({ untilMs: this.#clock.monotonicMs() + leftMs, kind: ban.kind })
+    this.#onEvent({ event: 'fetch_still_blocked', level: 'warn', bucket: name, waitMs: Math.ceil(leftMs) })
+    return bucket
   }
 
   #bucket(name: string): Bucket {
