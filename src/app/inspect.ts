@@ -19,6 +19,14 @@ export async function jobsOf(house: OpenHouse, series: readonly Series[]): Promi
   return (await house.ledger.series()).map(({ seriesId }) => jobOf(house, parseSeries(seriesId)))
 }
 
+/** What a command says that was to judge a root in which there is nothing to judge: "no gap" would be no lie, and no truth. */
+export const nothingKept = (root: string): EverybarError =>
+  new EverybarError('series.none', `nothing was ever asked for in ${root}`, {
+    recovery: 'abort',
+    hint: 'Run "everybar sync" first, or name another folder with --root.',
+    path: root,
+  })
+
 /**
  * The range a reading command speaks of: what is named, else what was asked for so far. Nothing is asked of the venue:
  * `listing` is the first bar the ledger knows, `now` this machine's.
@@ -84,7 +92,9 @@ export async function explainGaps(house: OpenHouse, selection: Partial<Selection
 
 export async function listGaps(house: OpenHouse, selection: Partial<Selection>): Promise<Gap[]> {
   const all: Gap[] = []
-  for (const job of await jobsOf(house, selection.series ?? [])) {
+  const jobs = await jobsOf(house, selection.series ?? [])
+  if (jobs.length === 0) throw nothingKept(house.root)
+  for (const job of jobs) {
     const range = await offlineRange(house, job, selection)
     for (const gap of await offlineGaps(house, job, range)) all.push(gapReport(job.id, gap))
   }

@@ -9,7 +9,7 @@ import { jobOf, type SeriesJob } from '../pipeline/house.ts'
 import { type Verdict, verifySeries } from '../pipeline/verify.ts'
 import type { Selection, VerifyReport } from './api.ts'
 import type { OpenHouse } from './house.ts'
-import { jobsOf, offlineRange } from './inspect.ts'
+import { jobsOf, nothingKept, offlineRange } from './inspect.ts'
 import { manifestFaults } from './manifests.ts'
 import { missingByClass } from './report.ts'
 
@@ -25,13 +25,16 @@ export interface Proof {
   readonly faults: readonly Fault[]
 }
 
+/** @throws EverybarError `series.none` (abort) where there is nothing to prove. */
 export async function verifyAll(
   house: OpenHouse,
   selection: Partial<Selection>,
   options: VerifyOptions,
   stop: AbortSignal,
 ): Promise<VerifyReport> {
-  return (await prove(house, selection, options, stop)).report
+  const { report, verdicts, faults } = await prove(house, selection, options, stop)
+  if (verdicts.length === 0 && faults.length === 0) throw nothingKept(house.root)
+  return report
 }
 
 /** Proves the ledger, every series, and that nothing lies in the root which belongs to none. */

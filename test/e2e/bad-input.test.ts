@@ -212,6 +212,15 @@ describe('what a root may be', () => {
     }),
   )
 
+  test('empty: nothing is complete where nothing was asked for', () =>
+    inFolder(async (root) => {
+      for (const command of ['verify', 'gaps']) {
+        const { ok, code, error } = (await run(root, command)).json()
+        expect({ ok, code, error: error?.code }).toEqual({ ok: false, code: 2, error: 'series.none' })
+      }
+      expect((await run(root, 'status')).json()).toMatchObject({ code: 0, data: [] })
+    }))
+
   test('not there: exit 10 for what only reads', () =>
     inFolder(async (folder) => {
       for (const command of ['status', 'gaps', 'verify', 'runs list', 'query SELECT\u00a01']) {
