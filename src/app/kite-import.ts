@@ -129,7 +129,7 @@ async function planImport(house: OpenHouse, wanted: readonly Series[], fromMs: E
 }
 
 /** Says after every batch how far things are. */
-function batchProgress({ onEvent, fetcher, clock }: OpenHouse, batchSize: number, total: number) {
+export function batchProgress({ onEvent, fetcher, clock }: OpenHouse, batchSize: number, total: number) {
   const startedAt = clock.monotonicMs()
   let failed = 0
   let bars = 0
@@ -158,8 +158,9 @@ function batchProgress({ onEvent, fetcher, clock }: OpenHouse, batchSize: number
 
 function summaryOf(reports: readonly SeriesReport[]): KiteSummary {
   const sum = (value: (one: SeriesReport) => number) => reports.reduce((total, one) => total + value(one), 0)
-  const failed = reports.filter(({ complete, problems }) => !complete && problems.length > 0)
-  const isSkipped = ({ problems }: SeriesReport) => problems.every(({ code }) => skipped.has(code))
+  const failed = reports.filter(({ complete }) => !complete)
+  const isSkipped = ({ problems }: SeriesReport) =>
+    problems.length > 0 && problems.every(({ code }) => skipped.has(code))
   return {
     instruments: reports.length,
     upToDate: reports.filter(({ complete, slices }) => complete && slices.fetched === 0).length,
