@@ -144,6 +144,42 @@ describe('a venue of another make', () => {
       )
     }))
 
+  test('a person is told of rows off the grid', async () => {
+    const venue = await otherVenue({ rows: { BTCUSDT: history } })
+    try {
+      await inFolder(async (root) => {
+        const { code, stdout } = await runCli(['sync', 'binance:spot:BTCUSDT:1m', ...RANGE, '--root', root], {
+          env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.baseUrl },
+        })
+        expect(code).toBe(0)
+        expect(stdout).toContain('found in binance:spot:BTCUSDT:1m: off-grid 1,211, short-bar 1\n')
+      })
+    } finally {
+      await venue.close()
+    }
+  })
+
+  test.each(['１２３４５６', '币安人生USDT', 'A.B-C_D'])('symbols of any spelling: %s', async (symbol) => {
+    const venue = await otherVenue({ rows: { [symbol]: history } })
+    try {
+      await inFolder(async (root) => {
+        const run = (...args: string[]) =>
+          runCli([...args, '--root', root, '--json'], {
+            env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.baseUrl },
+          })
+        expect((await run('sync', `binance:spot:${symbol}:1m`, ...RANGE)).json()).toMatchObject({ code: 0 })
+        const files = filesIn(root).filter((path) => /lake\/|responses\//.test(path))
+        expect(files.filter((path) => !/^[A-Za-z0-9._/-]+$/.test(path))).toEqual([])
+        expect((await run('query', 'SELECT symbol, count(*) AS n FROM bars GROUP BY 1')).json().data).toEqual(
+          [{ symbol, n: history.length }],
+        )
+        expect((await run('verify')).json()).toMatchObject({ code: 0, data: { complete: true } })
+      })
+    } finally {
+      await venue.close()
+    }
+  })
+
   test('a symbol that stops trading is complete to its end, and says why nothing follows', () =>
     synced(
       { rows: { BTCUSDT: rowsFrom('2017-12-03T00:00Z', '2017-12-03T09:30Z') } },

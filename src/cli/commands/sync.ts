@@ -72,7 +72,11 @@ function syncText(report: SyncReport): string {
   ])
   const { requests, retries, durationMs, runId } = report
   const work = `${counted(requests, 'request')} (${number(retries)} ${retries === 1 ? 'retry' : 'retries'}) in ${duration(durationMs)}, run ${runId}`
-  return `${table(columns, rows)}\n\n${verdict(report)}; ${work}`
+  const found = report.series.flatMap(({ series, findings: { missing: _, ...findings } }) => {
+    const counts = countsText(findings) // what is missing has its column
+    return counts === '-' ? [] : [`found in ${series}: ${counts}`]
+  })
+  return [table(columns, rows), '', ...found, `${verdict(report)}; ${work}`].join('\n')
 }
 
 function verdict({ series, complete, interrupted }: SyncReport): string {
