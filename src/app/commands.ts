@@ -8,6 +8,7 @@ import { type OpenHouse, openEmptyHouse, openHouse, rootExists, sourcesOf } from
 import { type ExplainedGap, explainGaps, jobsOf, listGaps, listRevisions, statusOf } from './inspect.ts'
 import { planAll } from './plan.ts'
 import { syncAll } from './sync.ts'
+import { refuseUnknownVenue, VenueBook } from './venues.ts'
 import { type VerifyOptions, verifyAll } from './verify.ts'
 
 /** What every command is given. */
@@ -38,7 +39,7 @@ export interface Check {
 
 /** What `sync` would do. Asks the venue for its clock and first bars where they are not known; writes nothing. */
 export async function plan(ctx: AppContext, selection: Selection): Promise<PlanReport> {
-  refuseUnserved(ctx, selection)
+  await refuseUnserved(ctx, selection)
   if (await rootExists(ctx.config.root)) {
     return inHouse(ctx, 'read', 'plan', (house) => planAll(withoutWriting(house), selection, ctx.signal))
   }
@@ -52,14 +53,28 @@ export async function plan(ctx: AppContext, selection: Selection): Promise<PlanR
 
 /** Makes the selected series complete, once. The only command here that writes. */
 export async function sync(ctx: AppContext, selection: Selection): Promise<SyncReport> {
-  refuseUnserved(ctx, selection)
+  await refuseUnserved(ctx, selection)
   return inHouse(ctx, 'write', 'sync', (house) => syncAll(house, selection, ctx.signal))
 }
 
-/** A venue, market or timeframe that nothing serves is a slip of the pen: said before a root is made or a run begins. */
-function refuseUnserved({ config }: AppContext, { series }: Selection): void {
-  const sources = sourcesOf(config)
-  for (const one of series) jobOf({ sources }, one)
+/**
+ * A venue, market or timeframe that nothing serves is a slip of the pen: said before a root is made or a run begins.
+ * Where something can be done all the same, it is, and the slip is in the report.
+ */
+async function refuseUnserved({ config, onEvent }: AppContext, { series }: Selection): Promise<void> {
+  const book = await new VenueBook(config, sourcesOf(config), undefined).open(onEvent)
+  let refused: unknown
+  for (const one of series) {
+    try {
+      const known = book.canonical(one)
+      if (book.isNative(known) || book.serves(known)) jobOf(book, known)
+      else await refuseUnknownVenue(known)
+      return
+    } catch (error) {
+      refused ??= error
+    }
+  }
+  if (refused !== undefined) throw refused
 }
 
 /** Every series named, or all there are. */

@@ -37,10 +37,10 @@ export async function expandSelectors(
 
 const isPattern = ({ instrument }: Series): boolean => /[*?]/.test(instrument.symbol)
 
-type Asking = Pick<Awaited<ReturnType<typeof openEmptyHouse>>, 'sources' | 'fetcher'>
+type Asking = Awaited<ReturnType<typeof openEmptyHouse>>
 
 async function symbolsOf(
-  { sources, fetcher }: Asking,
+  { sources, fetcher, venues, clock, onEvent }: Asking,
   one: Series,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
@@ -48,6 +48,7 @@ async function symbolsOf(
   const source = sources.find(
     ({ spec, instruments }) => instruments && spec.venue === venue && spec.markets.includes(market),
   )
+  if (!venues.isNative(one)) return venues.symbolsOf(venue, market, { fetcher, clock, onEvent, signal })
   if (!source?.instruments) {
     throw new EverybarError('series.no-list', `${venue}:${market} cannot list its symbols`, {
       recovery: 'abort',

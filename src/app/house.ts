@@ -21,11 +21,14 @@ import { openBanBook } from './bans.ts'
 import { nodeFileSystem } from './filesystem.ts'
 import { kiteRooms } from './kite-house.ts'
 import { manifestPlace } from './manifests.ts'
+import { cappedTo } from './page-limit.ts'
 import { lockRoot } from './root-lock.ts'
 import { openStores } from './stores.ts'
+import { VenueBook } from './venues.ts'
 
 /** Everything a command works with, opened; closing it closes all of it, the lock last. */
 export interface OpenHouse extends House, AsyncDisposable {
+  readonly venues: VenueBook
   readonly root: string
   readonly config: Config
   readonly lake: Lake
@@ -73,7 +76,12 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
   try {
     if (access === 'write') open.use(await lockRoot(root, { waitMs: 2_000, command: options.command }))
     const kite = kiteRooms(config, clock)
-    const sources = sourcesOf(config, kite)
+    const venues = await new VenueBook(
+      config,
+      sourcesOf(config, kite),
+      access === 'write' ? root : undefined,
+    ).open(onEvent)
+    const { sources } = venues
     const archive = openFsArchive({
       root,
       files: nodeFileSystem,
@@ -98,6 +106,7 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
       config,
       lake,
       sources,
+      venues,
       fetcher,
       archive,
       ledger,
@@ -127,9 +136,11 @@ export async function openEmptyHouse(
   const archive = openFsArchive({ root: config.root, files: nodeFileSystem, compression: 'none', onEvent })
   const ledger = memoryLedger()
   const kite = kiteRooms(config, clock)
+  const venues = await new VenueBook(config, sourcesOf(config, kite), undefined).open(onEvent)
   return {
     config,
-    sources: sourcesOf(config, kite),
+    sources: venues.sources,
+    venues,
     fetcher,
     archive,
     ledger,
@@ -142,7 +153,12 @@ export async function openEmptyHouse(
   }
 }
 
+/** The native sources, their pages no larger than `history_page_limit` allows. */
 export function sourcesOf(config: Config, kite = kiteRooms(config, systemClock)): readonly Source[] {
+  return nativeSources(config, kite).map((source) => cappedTo(config, source))
+}
+
+function nativeSources(config: Config, kite: ReturnType<typeof kiteRooms>): readonly Source[] {
   const { base_url: baseUrl, futures_base_url: futuresBaseUrl } = config.sources.binance
   // The venue's own spot host serves no futures; any other host that was named is taken to serve both.
   const own = baseUrl === 'https://api.binance.com'
@@ -150,7 +166,8 @@ export function sourcesOf(config: Config, kite = kiteRooms(config, systemClock))
   return [...binance, ...kite.sources]
 }
 
-function fetcherOptions({ fetch, sources }: Config, clock: Clock, onEvent: OnEvent, retry?: RetrySettings) {
+function fetcherOptions(config: Config, clock: Clock, onEvent: OnEvent, retry?: RetrySettings) {
+  const { fetch, sources } = config
   return {
     clock,
     onEvent,
@@ -163,12 +180,21 @@ function fetcherOptions({ fetch, sources }: Config, clock: Clock, onEvent: OnEve
       headersMs: fetch.headers_timeout_ms,
       bodyMs: fetch.body_timeout_ms,
     },
-    retry: {
-      attempts: fetch.attempts,
-      baseMs: fetch.backoff_base_ms,
-      capMs: fetch.backoff_max_ms,
-      ...retry,
-    },
+    retry: { ...retryOf(config), ...retry },
+  }
+}
+
+/** The waits between tries: `settings` wins where it says something, its times in seconds. */
+function retryOf({ fetch, settings }: Config) {
+  const ms = (seconds: number | undefined) =>
+    seconds === undefined ? undefined : Math.round(seconds * 1_000)
+  return {
+    attempts: settings.backoff_attempts ?? fetch.attempts,
+    baseMs: ms(settings.backoff_base) ?? fetch.backoff_base_ms,
+    factor: settings.backoff_factor ?? fetch.backoff_factor,
+    capMs: ms(settings.backoff_max) ?? fetch.backoff_max_ms,
+    rateLimitBaseMs: fetch.rate_limit_base_ms,
+    rateLimitCapMs: fetch.rate_limit_max_ms,
   }
 }
 

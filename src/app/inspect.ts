@@ -15,7 +15,7 @@ import { coverageOf, gapReport, missingByClass } from './report.ts'
 
 /** The jobs a reading command speaks of: the series named, or every one the ledger knows. */
 export async function jobsOf(house: OpenHouse, series: readonly Series[]): Promise<SeriesJob[]> {
-  if (series.length > 0) return series.map((one) => jobOf(house, one))
+  if (series.length > 0) return series.map((one) => jobOf(house, house.venues.canonical(one)))
   return (await house.ledger.series()).map(({ seriesId }) => jobOf(house, parseSeries(seriesId)))
 }
 

@@ -1,3 +1,4 @@
+import { seriesId } from '../model/series.ts'
 import type { TimeRange } from '../model/time.ts'
 import { firstBar } from '../pipeline/edges.ts'
 import { asError } from '../pipeline/fetch-missing.ts'
@@ -6,23 +7,29 @@ import { costOf, planSeries } from '../pipeline/plan-series.ts'
 import { resolveRange } from '../pipeline/range.ts'
 import { Venues } from '../pipeline/venue-clock.ts'
 import { endsFor, type PlanReport, type Problem, type Selection, type SeriesPlan } from './api.ts'
+import type { OpenHouse } from './house.ts'
 import { problemOf } from './report.ts'
 
 /** Bytes of one archived minute bar, measured on real answers: for the estimate only. */
 const BYTES_PER_BAR = 170
 
 /** What `sync` would do. Asks the venue for its clock and first bars where they are not known; writes nothing. */
-export async function planAll(house: House, selection: Selection, stop: AbortSignal): Promise<PlanReport> {
+export async function planAll(
+  house: House & Pick<OpenHouse, 'venues'>,
+  selection: Selection,
+  stop: AbortSignal,
+): Promise<PlanReport> {
   const venues = new Venues(house)
   const series: SeriesPlan[] = []
   const problems: Problem[] = []
   let archiveBytes = 0
   for (const one of selection.series) {
     try {
-      const job = jobOf(house, one)
-      const wish = { series: one, ...endsFor(selection, job.id) }
-      const { range, clock: known } = await resolveRange(house, venues, job, wish, stop)
-      const clock = known ?? (await venues.clockOf(job, stop))
+      const known = await house.venues.introduce(one, { ...house, signal: stop })
+      const job = jobOf(house, known)
+      const wish = { series: known, ...endsFor(selection, seriesId(one)) }
+      const { range, clock: read } = await resolveRange(house, venues, job, wish, stop)
+      const clock = read ?? (await venues.clockOf(job, stop))
       const firstMs = await firstBar(house, job, stop)
       const todo = await planSeries(house, job, { range, firstMs, venueNowMs: clock.nowMs() })
       series.push({

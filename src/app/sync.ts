@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { runChunks } from '../chunking/run-chunks.ts'
-import type { EverybarError } from '../model/errors.ts'
+import { type EverybarError, isEverybarError } from '../model/errors.ts'
 import { type Series, seriesId } from '../model/series.ts'
+import { asError } from '../pipeline/fetch-missing.ts'
 import type { Wish } from '../pipeline/range.ts'
 import { notTried, type SeriesOutcome, type Signals, syncSeries } from '../pipeline/sync.ts'
 import { Venues } from '../pipeline/venue-clock.ts'
@@ -44,7 +45,8 @@ export async function syncAll(
   await house.ledger.putRun({ ...base, endedAtMs: null, exitCode: null, report: { series: names } })
   house.onEvent({ event: 'run_started', run_id: runId, series: names.length })
   const outcomes = await syncEach(house, selection, runId, { stop, hardStop: graceful(stop) }, options)
-  if (house.config.ledger === 'sqlite') await exportManifests(house, await refsOf(house, names))
+  const synced = outcomes.map(({ series }) => seriesId(series))
+  if (house.config.ledger === 'sqlite') await exportManifests(house, await refsOf(house, synced))
   const { requests, weight, retries } = house.fetcher.stats()
   const report: SyncReport = {
     runId,
@@ -84,7 +86,7 @@ async function syncEach(
     const { venue } = wish.series.instrument
     const known = ended.get(venue)
     if (known) return notTried(wish.series, known)
-    const outcome = await syncSeries(house, venues, wish, signals)
+    const outcome = await syncOne(house, venues, wish, signals)
     const end = outcome.errors.find(({ code }) => endsVenue.has(code))
     if (end) ended.set(venue, end)
     return outcome
@@ -102,6 +104,24 @@ async function syncEach(
 
 const isSkipped = ({ errors }: SeriesOutcome, { maySkip }: SyncOptions): boolean =>
   maySkip !== undefined && errors.length > 0 && errors.every(maySkip)
+
+/** A venue that cannot be asked what a symbol is fails that series, and no other. */
+async function syncOne(
+  house: OpenHouse,
+  venues: Venues,
+  wish: Wish,
+  signals: Signals,
+): Promise<SeriesOutcome> {
+  try {
+    const series = await house.venues.introduce(wish.series, { ...house, signal: signals.stop })
+    return await syncSeries(house, venues, { ...wish, series }, signals)
+  } catch (error) {
+    const failure = asError(error)
+    if (failure.code.startsWith('ledger.')) throw error
+    const stopped = signals.stop.aborted && !isEverybarError(error)
+    return notTried(wish.series, stopped ? undefined : failure)
+  }
+}
 
 /** A share is drawn anew by every run. */
 function wishOf(selection: Selection, series: Series, runId: string): Wish {

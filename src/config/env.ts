@@ -26,13 +26,15 @@ const variableOf = (path: readonly string[]): string => PREFIX + path.join('__')
 /**
  * `EVERYBAR__SOURCES__BINANCE__BASE_URL` sets `sources.binance.base_url`: two underscores between keys, letters of
  * either case, the value read as the schema wants it there (lists by commas). `EVERYBAR_DATA_ROOT` sets `root` and wins
- * over `EVERYBAR__ROOT`; `EVERYBAR_KITE_API_KEY`, `…_API_SECRET` and `…_ACCESS_TOKEN` set the login. A variable with the prefix that names no setting is a fault.
+ * over `EVERYBAR__ROOT`; `EVERYBAR_KITE_API_KEY`, `…_API_SECRET` and `…_ACCESS_TOKEN` set the login. `LOKI_URL`,
+ * `SERVICE_NAME`, `BQ_DATASET` and the like are read as well. A variable with the prefix that names no setting is a fault.
  */
 export function overridesFrom(
   schema: Shape,
   env: Environment,
+  file: unknown = {},
 ): { readonly overrides: readonly Override[]; readonly faults: readonly ConfigFault[] } {
-  const overrides: Override[] = []
+  const overrides: Override[] = [...knownByName(schema, env, file)]
   const faults: ConfigFault[] = []
   for (const name of Object.keys(env).sort()) {
     const text = env[name]
@@ -48,6 +50,56 @@ export function overridesFrom(
     if (value !== undefined && value !== '') overrides.push({ path, value, where: name })
   }
   return { overrides, faults }
+}
+
+interface KnownVariable {
+  readonly path: readonly string[]
+  /** Only where that section is configured already: the name alone says too little. */
+  readonly within?: readonly string[]
+}
+
+const loki = ['logs', 'loki']
+const bigquery = ['stores', 'bigquery']
+
+/** Variables under the names collectors use; those with the prefix win over them. */
+const knownVariables: Readonly<Record<string, KnownVariable>> = {
+  LOKI_ENDPOINT: { path: [...loki, 'url'] },
+  LOKI_URL: { path: [...loki, 'url'] },
+  LOKI_USERNAME: { path: [...loki, 'username'], within: loki },
+  LOKI_PASSWORD: { path: [...loki, 'password'], within: loki },
+  SERVICE_NAME: { path: ['logs', 'service_name'] },
+  ENVIRONMENT: { path: ['logs', 'environment'] },
+  BQ_DATASET: { path: [...bigquery, 'dataset'], within: bigquery },
+  BQ_TABLE: { path: [...bigquery, 'table'], within: bigquery },
+}
+
+function knownByName(schema: Shape, env: Environment, file: unknown): Override[] {
+  const sectionSet = (section: readonly string[]) => {
+    const prefix = `${variableOf(section)}__`
+    const own = `${section.join('.')}.`
+    return (
+      isSection(file, section) ||
+      Object.keys(env).some((name) => name.toUpperCase().startsWith(prefix)) ||
+      Object.entries(knownVariables).some(
+        ([name, { path, within }]) => !within && env[name] && path.join('.').startsWith(own),
+      )
+    )
+  }
+  return Object.entries(knownVariables).flatMap(([where, { path, within }]) => {
+    const text = env[where]
+    const shape = shapeAt(schema, path)
+    if (text === undefined || text === '' || !shape || (within && !sectionSet(within))) return []
+    return [{ path, value: coerce(shape, text), where }]
+  })
+}
+
+function isSection(file: unknown, path: readonly string[]): boolean {
+  let value = file
+  for (const key of path) {
+    if (value === null || typeof value !== 'object' || !Object.hasOwn(value, key)) return false
+    value = (value as Record<string, unknown>)[key]
+  }
+  return value !== null && typeof value === 'object'
 }
 
 /** The path as the schema spells it. */

@@ -39,7 +39,7 @@ const BYTES_MAX = 4 * 1024 * 1024
 export function loadConfig(options: LoadOptions): LoadedConfig {
   const file = findFile(options)
   const yaml = file === undefined ? undefined : readYaml(readText(file), basename(file), options.env)
-  const fromEnv = overridesFrom(configSchema, options.env)
+  const fromEnv = overridesFrom(configSchema, options.env, yaml?.value)
   const overrides = [...fromEnv.overrides, ...flagOverrides(options)]
   const name = file === undefined ? 'the environment' : basename(file)
   const syntax = [...(yaml?.faults ?? []), ...fromEnv.faults]

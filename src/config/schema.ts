@@ -106,13 +106,36 @@ const binance = z.strictObject({
   limits: limits.prefault({}),
 })
 
+const ccxt = z.strictObject({
+  base_url: httpUrl
+    .optional()
+    .describe(
+      'One address in place of every venue’s own host: a simulator, or a proxy. Paths stay the venue’s.',
+    ),
+  venues: z
+    .record(word, z.strictObject({ base_url: httpUrl.describe('In place of the venue’s own host.') }))
+    .default({})
+    .describe('Single venues, by ccxt’s name: kraken, coinbase, okx.'),
+  beyond_reach: z
+    .enum(['incomplete', 'absent'])
+    .default('incomplete')
+    .describe(
+      'Bars older than a venue gives any more (Kraken: its latest 720): not complete, or absent at the source and settled with that.',
+    ),
+})
+
 const fetch = z.strictObject({
   concurrency: z.int().min(1).max(256).default(16).describe('Requests in flight at most, per venue.'),
-  attempts: z.int().min(1).max(100).default(6).describe('Tries of one request, the first included.'),
+  attempts: z.int().min(1).max(100).default(5).describe('Tries of one request, the first included.'),
   backoff_base_ms: milliseconds(60_000)
-    .default(500)
-    .describe('Wait before the second try; doubles each time.'),
-  backoff_max_ms: milliseconds(3_600_000).default(30_000).describe('Longest wait between two tries.'),
+    .default(1_000)
+    .describe('Longest wait before the second try: how much of it is waited is drawn.'),
+  backoff_factor: z.number().min(1).max(10).default(2).describe('What the wait grows by with each try.'),
+  backoff_max_ms: milliseconds(3_600_000).default(32_000).describe('Longest wait between two tries.'),
+  rate_limit_base_ms: milliseconds(600_000)
+    .default(2_000)
+    .describe('Wait after a 429 that names none; doubles with each in a row.'),
+  rate_limit_max_ms: milliseconds(3_600_000).default(30_000).describe('Longest such wait.'),
   ban_wait_max_ms: z
     .int()
     .min(0)
@@ -123,6 +146,60 @@ const fetch = z.strictObject({
   headers_timeout_ms: milliseconds(600_000).default(30_000),
   body_timeout_ms: milliseconds(600_000).default(30_000),
   body_bytes_max: z.int().min(1024).max(1_073_741_824).default(67_108_864).describe('Largest answer read.'),
+})
+
+const settings = z.strictObject({
+  update_interval_seconds: z
+    .number()
+    .min(1)
+    .max(86_400)
+    .optional()
+    .describe('How often `live` looks for closed bars; at every timeframe boundary unless set.'),
+  history_page_limit: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .optional()
+    .describe('Bars asked for in one request, at most. The range is fetched to its end all the same.'),
+  backoff_base: z.number().gt(0).max(60).optional().describe('Seconds; wins over fetch.backoff_base_ms.'),
+  backoff_factor: z.number().min(1).max(10).optional().describe('Wins over fetch.backoff_factor.'),
+  backoff_max: z.number().gt(0).max(3_600).optional().describe('Seconds; wins over fetch.backoff_max_ms.'),
+  backoff_attempts: z.int().min(1).max(100).optional().describe('Wins over fetch.attempts.'),
+})
+
+const exchanges = z.record(
+  word,
+  z.array(
+    z.strictObject({
+      symbol: text.describe('BTC/USDT, BTC/USDT:USDT, or the venue’s own spelling.'),
+      timeframes: z.array(timeframe).min(1).describe('Bar widths: [1m, 1h].'),
+      market: word.optional().describe('spot unless set, or swap where the symbol names what it settles in.'),
+    }),
+  ),
+)
+
+const loki = z.strictObject({
+  url: httpUrl.describe('Where Loki listens; /loki/api/v1/push is added where the path is missing.'),
+  username: text.optional(),
+  password: text.meta(secret).optional(),
+  tenant: text.optional().describe('X-Scope-OrgID, where Loki has tenants.'),
+  labels: z
+    .array(z.enum(['timeframe', 'symbol']))
+    .default([])
+    .describe('More labels. Each value makes streams of its own: symbols soon exceed what Loki allows.'),
+  queue_max: z
+    .int()
+    .min(100)
+    .max(1_000_000)
+    .default(10_000)
+    .describe('Lines kept while Loki is away; the oldest go first, and are counted.'),
+})
+
+const logs = z.strictObject({
+  service_name: text.default('everybar'),
+  environment: text.default('production'),
+  level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Of what is sent to Loki.'),
+  loki: loki.optional().describe('Send log lines to Grafana Loki as well. LOKI_URL alone switches it on.'),
 })
 
 const postgres = z.strictObject({
@@ -182,11 +259,20 @@ export const configSchema = z.strictObject({
     .default('sqlite')
     .describe('What keeps the status of every slice: one database, or one manifest.json per series.'),
   sources: z
-    .strictObject({ binance: binance.prefault({}), kite: kiteSource(httpUrl).prefault({}) })
+    .strictObject({
+      binance: binance.prefault({}),
+      kite: kiteSource(httpUrl).prefault({}),
+      ccxt: ccxt.prefault({}),
+    })
     .prefault({})
     .describe('Venues and how to reach them.'),
   series: z.array(seriesEntry).default([]).describe('Series to keep when a command names none.'),
   kite: kiteImport.optional().describe('What "everybar sync" imports from Kite when it names no series.'),
+  exchanges: exchanges
+    .default({})
+    .describe('Series by exchange, beside `series`: `kraken: [{ symbol: BTC/USD, timeframes: [1h] }]`.'),
+  settings: settings.prefault({}).describe('A collector’s few settings under their usual names.'),
+  logs: logs.prefault({}).describe('Where log lines go, and what they say of this process.'),
   stores: stores.prefault({}).describe('Where bars are written.'),
   fetch: fetch.prefault({}).describe('Requests, waits and limits of size.'),
 })

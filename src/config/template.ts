@@ -49,6 +49,12 @@ series:
 #    calendar:
 #      closed: []
 #      sessions: []
+#  # Every other venue is read by ccxt (npm install ccxt@4): kraken:spot:BTC/USD:1h.
+#  ccxt:
+#    # base_url: http://127.0.0.1:8787 (in place of every venue's own host)
+#    # venues: { kraken: { base_url: http://127.0.0.1:8787 } }
+#    # Bars older than a venue gives any more (Kraken: its latest 720): incomplete, or absent.
+#    beyond_reach: incomplete
 
 # The daily import from Kite: everybar kite login, everybar instruments sync kite, then everybar sync.
 # # kite:
@@ -66,6 +72,34 @@ series:
 # #   retry_delay_seconds: 1
 # #   bootstrap_from_date: 1995-01-01
 # #   parallel_workers: 10
+
+# The same in a collector's words: series by exchange, and its few settings. Times in seconds; they win over fetch.
+#exchanges: {}
+#  # kraken:
+#  #   - { symbol: BTC/USD, timeframes: [1h, 1d], market: spot }
+#settings: {}
+#  # update_interval_seconds: 60
+#  # Bars asked for in one request at most; the range is fetched to its end all the same.
+#  # history_page_limit: 200
+#  # backoff_base: 1
+#  # backoff_factor: 2
+#  # backoff_max: 32
+#  # backoff_attempts: 5
+
+# What log lines say of this process, and where they go besides. LOKI_URL, LOKI_USERNAME, LOKI_PASSWORD, SERVICE_NAME
+# and ENVIRONMENT win over these.
+#logs:
+#  service_name: everybar
+#  environment: production
+#  level: info
+#  # loki:
+#  #   url: http://localhost:3100
+#  #   username: "12345"
+#  #   password: \${LOKI_TOKEN}
+#  #   tenant: me
+#  #   # timeframe, symbol: each value makes streams of its own, and Loki allows some thousands.
+#  #   labels: []
+#  #   queue_max: 10000
 
 # How raw answers are kept on disk: none or zstd.
 #archive:
@@ -106,9 +140,13 @@ series:
 #  # Requests in flight at most, per venue.
 #  concurrency: 16
 #  # Tries of one request, and the waits between them.
-#  attempts: 6
-#  backoff_base_ms: 500
-#  backoff_max_ms: 30000
+#  attempts: 5
+#  backoff_base_ms: 1000
+#  backoff_factor: 2
+#  backoff_max_ms: 32000
+#  # After a 429 that names no wait.
+#  rate_limit_base_ms: 2000
+#  rate_limit_max_ms: 30000
 #  # A ban or Retry-After longer than this ends the run with exit code 5.
 #  ban_wait_max_ms: 300000
 #  connect_timeout_ms: 10000

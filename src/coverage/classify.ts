@@ -57,7 +57,12 @@ export interface CoverageFacts {
   /** The slices that are not, and the answered ones with something missing; ascending. */
   readonly notes: readonly SliceNote[]
   /** First bar the venue has, and how that is known. */
-  readonly first?: { readonly openTimeMs: EpochMs; readonly evidence: string }
+  readonly first?: {
+    readonly openTimeMs: EpochMs
+    readonly evidence: string
+    /** What bars before it are; `before_listing` unless the venue had some once and gives them no more. */
+    readonly before?: 'before_listing' | 'never_fetched' | 'source_absent'
+  }
   /** Last bar the venue has of an instrument that stopped trading, and how that is known. */
   readonly last?: { readonly openTimeMs: EpochMs; readonly evidence: string }
   /** End of the last bar that can be final by now: later bars are not due yet. No bound when absent. */
@@ -93,7 +98,7 @@ export function classifyGaps(facts: CoverageFacts): GapRun[] {
   }
   if (first) {
     const ranges = toRangeSet([{ startMs: range.startMs, endMs: first.openTimeMs }])
-    take({ class: 'before_listing', ranges, evidence: first.evidence }, open)
+    take({ class: first.before ?? 'before_listing', ranges, evidence: first.evidence }, open)
     open = subtract(open, ranges)
   }
   if (last) {

@@ -1,4 +1,5 @@
 import { EverybarError } from '../model/errors.ts'
+import type { HttpRequest, RawResponse } from '../model/http.ts'
 import type { EpochMs } from '../model/time.ts'
 import { iso } from '../model/time.ts'
 import type { House, SeriesJob } from './house.ts'
@@ -34,22 +35,39 @@ export async function askEdge(
   name: EdgeName,
   signal?: AbortSignal,
 ): Promise<Edge | undefined> {
-  const { source, series } = job
-  const probe = name === 'first-bar' ? source.firstBar : source.lastBar
-  if (!probe) return undefined
-  const response = await house.fetcher.fetch(await probe.request(series), {
-    check: source.check,
-    ...(signal && { signal }),
-  })
-  const edge: Edge = {
-    openTimeMs: (await probe.decode(response.body, series)) ?? null,
-    askedAtMs: response.receivedAtMs,
-    url: response.url,
-    answer: new TextDecoder().decode(response.body.subarray(0, 512)),
-  }
+  const edge = await askOnce(house, job, name, signal)
+  if (!edge) return undefined
   await house.ledger.putFact(job.ref, name, { ...edge })
   house.onEvent({ event: name.replace('-', '_'), series: job.id, open_time_ms: edge.openTimeMs })
   return edge
+}
+
+async function askOnce(
+  house: House,
+  { source, series }: SeriesJob,
+  name: EdgeName,
+  signal: AbortSignal | undefined,
+): Promise<Edge | undefined> {
+  let last: RawResponse | undefined
+  const ask = async (request: HttpRequest) => {
+    last = await house.fetcher.fetch(request, { check: source.check, ...(signal && { signal }) })
+    return last
+  }
+  const probe = name === 'first-bar' ? source.firstBar : source.lastBar
+  const openTimeMs = probe
+    ? await probe.decode((await ask(await probe.request(series))).body, series)
+    : await (name === 'first-bar' ? source.searchFirstBar : undefined)?.(series, {
+        ask,
+        nowMs: house.clock.nowMs(),
+      })
+  return last === undefined
+    ? undefined
+    : {
+        openTimeMs: openTimeMs ?? null,
+        askedAtMs: last.receivedAtMs,
+        url: last.url,
+        answer: new TextDecoder().decode(last.body.subarray(0, 512)),
+      }
 }
 
 /**

@@ -17,7 +17,7 @@ export async function gapsOf(
   dueEndMs?: EpochMs,
 ): Promise<GapRun[]> {
   const told = await knownEdge(house, job, 'first-bar')
-  const first = told ? toldFact('first-bar', told) : await observedFirst(house, job, range)
+  const first = told ? withinReach(job, toldFact('first-bar', told)) : await observedFirst(house, job, range)
   const ended = await knownEdge(house, job, 'last-bar')
   const last = ended && toldFact('last-bar', ended)
   const notes: SliceNote[] = []
@@ -41,6 +41,14 @@ type EdgeFact = NonNullable<CoverageFacts['first']>
 const toldFact = (name: EdgeName, edge: Edge): EdgeFact | undefined =>
   edge.openTimeMs === null ? undefined : { openTimeMs: edge.openTimeMs, evidence: describeEdge(name, edge) }
 
+/** Of an endpoint that keeps its latest bars only, the first bar tells nothing of listing. */
+function withinReach({ source: { spec } }: SeriesJob, first: EdgeFact | undefined): EdgeFact | undefined {
+  if (!first || !spec.reach) return first
+  const { bars, beyond } = spec.reach
+  const evidence = `${spec.id} gives its latest ${bars} bars only; ${first.evidence}`
+  return { ...first, before: beyond, evidence }
+}
+
 /**
  * For endpoints that cannot be asked for their first bar: the first of an unbroken run of answers. What lies before it was
  * asked for, and is not there.
@@ -50,7 +58,7 @@ async function observedFirst(
   job: SeriesJob,
   range: TimeRange,
 ): Promise<EdgeFact | undefined> {
-  if (job.source.firstBar) return undefined
+  if (job.source.firstBar || job.source.searchFirstBar) return undefined
   let askedFrom: EpochMs | undefined
   let endMs = range.startMs
   for await (const record of house.ledger.slices(job.ref, range)) {

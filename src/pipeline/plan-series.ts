@@ -6,7 +6,7 @@ import type { SliceRecord } from '../ledger/ledger.ts'
 import { intersect, type RangeSet, subtract, toRangeSet, union } from '../model/range-set.ts'
 import { type Slice, slice, sliceId, sliceRangeAt, sliceRanges } from '../model/slice.ts'
 import { type EpochMs, HOUR_MS, type TimeRange } from '../model/time.ts'
-import { shiftBars } from '../model/timeframe.ts'
+import { floorToBar, shiftBars } from '../model/timeframe.ts'
 import { gridOf, type House, type SeriesJob } from './house.ts'
 
 /** What a series still needs, worked out from the ledger alone. */
@@ -51,7 +51,8 @@ export async function planSeries(
   input: PlanInput,
 ): Promise<SeriesTodo> {
   const { range, firstMs } = input
-  const wanted = intersect([range], toRangeSet([{ startMs: firstMs ?? 0, endMs: dueEnd(job, input) }]))
+  const startMs = Math.max(firstMs ?? 0, reachStart(job, input.venueNowMs))
+  const wanted = intersect([range], toRangeSet([{ startMs, endMs: dueEnd(job, input) }]))
   const { covered, again, answered } = await coveredRanges(house, job, input)
   // What lies in closed sessions only is not asked for; a bar that opened there all the same comes with the next one.
   const grid = gridOf(job, firstMs)
@@ -61,6 +62,15 @@ export async function planSeries(
   const asked = union(missing, intersect(wanted, toRangeSet([...again, ...overlap, ...audited])))
   const known = intersect(asked, toRangeSet([...again, ...overlap, ...audited, ...answered]))
   return { missing: asked, again: known, slices: () => slicesOf(job, asked), ...costOf(job, asked) }
+}
+
+/** Open time of the first bar an endpoint still gives that keeps its latest ones only: nothing before it is asked. */
+export function reachStart(job: SeriesJob, venueNowMs: EpochMs | undefined): EpochMs {
+  const { reach } = job.source.spec
+  if (!reach || venueNowMs === undefined || venueNowMs >= SOME_DAY_MS) return 0
+  const { timeframe } = job.series
+  // The latest of them is the bar that is still forming.
+  return shiftBars(timeframe, floorToBar(timeframe, venueNowMs), 1 - reach.bars)
 }
 
 /** End of the last bar that can be asked for. */

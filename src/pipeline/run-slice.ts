@@ -11,6 +11,7 @@ import { type EpochMs, overlap, type TimeRange } from '../model/time.ts'
 import { anchorOf, countOpens } from '../model/timeframe.ts'
 import { type Validated, validate } from '../validate/validate.ts'
 import { gridOf, type House, type SeriesJob } from './house.ts'
+import { reachStart } from './plan-series.ts'
 import { revisedFinding, revisionsBetween } from './revisions.ts'
 import { Settler } from './settle.ts'
 import { SilenceJudge } from './silence.ts'
@@ -88,7 +89,9 @@ async function askUntilProven(
     const { url, status: httpStatus, body } = response
     const read = await readable(job, slice, { meta: { url, httpStatus, venueTimeMs }, body }, anchorMs)
     const silent = read.ok ? silentEnd(job, slice, read, options) : undefined
-    if (!silent) return { response, read }
+    if (!silent || !read.ok) return { response, read }
+    // Where the venue cannot be asked what comes next, it has to say twice that there is nothing at all.
+    if (!job.source.nextBar && tries < TRIES && read.items === 0) continue
     try {
       await silence.confirm(silent, signal)
       return { response, read }
@@ -289,7 +292,10 @@ function recordOf(
 ): SliceRecord {
   const closed = archived.meta.venueTimeMs >= slice.range.endMs + job.source.spec.settleMs
   const holes = holesOf(job, slice, archived.meta.venueTimeMs, bars, anchorMs)
-  const unusable = validated.untrusted ? holes : intersect(holes, validated.quarantined)
+  const lost = beyondReach(job, archived.meta.venueTimeMs)
+  const unusable = validated.untrusted
+    ? holes
+    : intersect(holes, toRangeSet([...validated.quarantined, ...lost]))
   const absent = named(job, 'missing', subtract(holes, unusable)).map((run) => ({ ...run, askedAtMs }))
   const findings = [...named(job, 'unreadable', unusable), ...validated.findings, ...revised, ...absent]
   return {
@@ -297,10 +303,21 @@ function recordOf(
     ...edgesOf(bars),
     status: statusOf(unusable, closed, bars.length),
     items,
-    error: unusable.length > 0 ? 'validate.rejected: rows of the answer cannot be used' : null,
+    error: unusable.length > 0 ? whyUnusable(job, intersect(unusable, lost).length > 0) : null,
     findings,
   }
 }
+
+/** What an endpoint that keeps its latest bars only could not have answered: its silence on them is no evidence. */
+function beyondReach(job: SeriesJob, venueTimeMs: EpochMs): RangeSet {
+  if (job.source.spec.reach?.beyond !== 'never_fetched') return []
+  return toRangeSet([{ startMs: 0, endMs: reachStart(job, venueTimeMs) }])
+}
+
+const whyUnusable = ({ source: { spec } }: SeriesJob, lost: boolean): string =>
+  lost
+    ? `beyond reach: ${spec.id} gives its latest ${spec.reach!.bars} bars only`
+    : 'validate.rejected: rows of the answer cannot be used'
 
 const edgesOf = ({ length, openTimeMs }: BarBatch) => ({
   firstMs: length > 0 ? openTimeMs[0]! : null,

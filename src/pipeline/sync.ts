@@ -117,9 +117,9 @@ function gapsNow(
   return gapsOf(house, job, range, dueEnd(job, { range, venueNowMs }))
 }
 
-/** The outcome of a series that was left alone because of what happened to another. */
-export const notTried = (series: Series, why: EverybarError): SeriesOutcome =>
-  outcomeOf(series, undefined, { errors: [why] })
+/** The outcome of a series that could not be begun, or was left alone because of what happened to another. */
+export const notTried = (series: Series, why: EverybarError | undefined): SeriesOutcome =>
+  outcomeOf(series, undefined, { errors: why ? [why] : [] })
 
 interface Parts {
   readonly replayed?: Replayed

@@ -11,6 +11,7 @@ import { randomFrom } from './market/noise.ts'
 import { openReplay } from './market/replay.ts'
 import { type SyntheticSymbol, syntheticFeed } from './market/synthetic.ts'
 import { type LoggedRequest, type SimulatorStats, TrafficLog } from './traffic.ts'
+import { answerAsOther } from './venues/other-venues.ts'
 
 export type { Listing, Market, Restatement } from './market/feed.ts'
 export type { SyntheticSymbol } from './market/synthetic.ts'
@@ -91,7 +92,8 @@ const BINANCE_OPENED_MS = Date.UTC(2017, 7, 17, 4)
 const CACHE_BYTES = 400 * 1024 * 1024
 
 /**
- * Starts a venue on loopback that speaks Binance's REST: spot under `/api/v3`, USD-M futures under `/fapi/v1`.
+ * Starts a venue on loopback that speaks Binance's REST: spot under `/api/v3`, USD-M futures under `/fapi/v1`. The same
+ * bars are served as Kraken, Bybit, OKX, Coinbase and KuCoin would, each under its own paths, without rate limits.
  *
  * @throws EverybarError `simulator.port-in-use`, `simulator.no-data`, `simulator.bad-file`, `simulator.bad-faults`,
  *   `simulator.bad-option` (all abort).
@@ -110,7 +112,9 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const faults = new FaultBook(rules, randomFrom(seed))
   const traffic = new TrafficLog(now, options.logMax ?? 10_000)
   const server = await serveHttp(
-    (request) => answerRequest(request, { feed, now, windows, limits, windowMs, faults, traffic }),
+    async (request) =>
+      (await answerAsOther(request, { feed, now, faults, traffic })) ??
+      answerRequest(request, { feed, now, windows, limits, windowMs, faults, traffic }),
     {
       port: options.port ?? 0,
       rttMs,

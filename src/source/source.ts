@@ -44,6 +44,11 @@ export interface EndpointSpec {
   /** The bucket requests are charged to, and its limits until the venue has told its own. */
   readonly bucket: string
   readonly limits: readonly RateLimit[]
+  /**
+   * For endpoints that only ever give their latest bars, so many, whatever is asked for: older ones cannot be had.
+   * `beyond` is what is said of those: not complete, or absent at the source and settled with that.
+   */
+  readonly reach?: { readonly bars: number; readonly beyond: 'never_fetched' | 'source_absent' }
   /** For endpoints that cap a request by days: slices are that many calendar days, `offsetMs` ahead of UTC. */
   readonly sliceDays?: (timeframe: string) => { readonly count: number; readonly offsetMs: number }
   /** A point of the grid bars open on, where it is not the epoch's: days that begin at a local midnight. */
@@ -71,6 +76,13 @@ export interface DecodedPage {
   readonly rows: BarBatch
   /** Rows that could not be read, one finding each; they are not in `rows`. */
   readonly badRows: readonly Finding[]
+}
+
+/** How a search reaches the venue. */
+export interface AskVenue {
+  readonly ask: (request: HttpRequest) => Promise<RawResponse>
+  /** This machine's clock; the venue's own is to be preferred. */
+  readonly nowMs: EpochMs
 }
 
 /** What a venue says of itself and its clock. */
@@ -117,6 +129,12 @@ export interface Source {
     readonly decode: (body: Uint8Array, series: Series) => Awaitable<EpochMs | undefined>
   }
 
+  /**
+   * The same for venues that have to be asked several times, each question depending on the answers before it. `ask` is
+   * the caller's: it fetches, and checks the answer as any other.
+   */
+  readonly searchFirstBar?: (series: Series, venue: AskVenue) => Promise<EpochMs | undefined>
+
   /** How to find the latest bar the venue has, closed or not; absent where it cannot be asked. */
   readonly lastBar?: {
     readonly request: (series: Series) => Awaitable<HttpRequest>
@@ -154,4 +172,4 @@ type AtOnce<T> = T extends (...args: infer A) => infer R
   : { readonly [K in keyof T]: AtOnce<T[K]> }
 
 /** A source that never needs a promise: every one that is written here by hand. */
-export type SyncSource = Pick<Source, 'spec'> & AtOnce<Omit<Source, 'spec'>>
+export type SyncSource = Pick<Source, 'spec'> & AtOnce<Omit<Source, 'spec' | 'searchFirstBar'>>

@@ -115,7 +115,7 @@ describe('the configuration', () => {
         })
       ).json()
       expect(data.root).toBe('/flag')
-      expect(data.fetch).toMatchObject({ attempts: 3, concurrency: 9, backoff_base_ms: 500 })
+      expect(data.fetch).toMatchObject({ attempts: 3, concurrency: 9, backoff_base_ms: 1_000 })
     }))
 
   test('schema prints the published one', async () => {

@@ -73,7 +73,8 @@ function rateLimits(market: Market, { weight, windowMs }: StatedLimits): unknown
   return market === 'spot' ? [requestWeight, orders, raw] : [requestWeight, orders]
 }
 
-function parts(symbol: string): { readonly base: string; readonly quote: string } {
+/** A symbol's two coins, by the longest quote coin it may end with. */
+export function parts(symbol: string): { readonly base: string; readonly quote: string } {
   const quote =
     quotes.find((name) => symbol.endsWith(name) && symbol.length > name.length) ?? symbol.slice(-3)
   return { base: symbol.slice(0, symbol.length - quote.length), quote }

@@ -56,6 +56,10 @@ export async function klines(
   return { answer: rows ? json(rows) : jsonBytes(pageBytes(page)), bars: page.length }
 }
 
+/** The rows of a page, the last as it stands now. */
+export const withFormingRow = async (series: BarSeries, page: Page, nowMs: EpochMs): Promise<KlineRow[]> =>
+  (await rowsIfChanged(series, page, nowMs)) ?? rowsOfPage(page)
+
 /** The rows with the last as it stands now, where that bar has not closed; `undefined` where all have. */
 async function rowsIfChanged(series: BarSeries, page: Page, nowMs: EpochMs): Promise<KlineRow[] | undefined> {
   const last = page.pieces.at(-1)
