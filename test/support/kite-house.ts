@@ -1,6 +1,7 @@
 import type { SyncReport } from '../../src/app/api.ts'
 import type { OpenHouse } from '../../src/app/house.ts'
 import { syncAll } from '../../src/app/sync.ts'
+import { VenueBook } from '../../src/app/venues.ts'
 import { memoryArchive } from '../../src/archive/memory/memory-archive.ts'
 import { configSchema } from '../../src/config/schema.ts'
 import { calendarOfMarket } from '../../src/coverage/calendars.ts'
@@ -113,6 +114,7 @@ export function kiteHouse(options: KiteHouseOptions): KiteHouse {
     ...{ root: '/nowhere', sources, fetcher, clock, store, events, stores: [store], concurrency: 4 },
     config: { ...configSchema.parse({}), ledger: 'manifest' },
     lake: undefined as never,
+    venues: new VenueBook(configSchema.parse({}), sources, undefined),
     archive: memoryArchive(),
     ledger: memoryLedger(),
     onEvent: (event) => void events.push(event),
