@@ -150,7 +150,7 @@ async function outcomeOf({ server, settings }: Writer, xid: string): Promise<'co
 
 /** Counts what the table holds now. TimescaleDB once lost rows of such statements without a word (its issue 7672). */
 async function checkRows(session: Session, work: Work, written: Written, storeName: string): Promise<void> {
-  if (written.inserted === 0 && !work.table.hypertable) return
+  if ((written.counted || written.inserted === 0) && !work.table.hypertable) return
   const [row] = await session.query<{ rows: number }>(
     countRows(work.table.layout, work.series, spanOf(work.batch)),
   )

@@ -66,8 +66,9 @@ export function barsLayout({ schema, table }: PostgresSettings): TableLayout {
       { name: 'timeframe', type: keyText, value: ({ timeframe }) => timeframe },
       { name: 'price', type: keyText, value: ({ price }) => price },
     ],
-    // The time comes as soon as a series is nearly told: half the comparisons of the obvious order, and as good a range.
-    primaryKey: ['symbol', 'venue', 'timeframe', 'open_time', 'market', 'price'],
+    // The time stands as early as a series' own range of the index allows: an entry is told from its neighbour by its
+    // third column instead of its sixth, and what stands before it has no fixed width and is slow to get at.
+    primaryKey: ['symbol', 'timeframe', 'open_time', 'venue', 'market', 'price'],
     values: [
       ...prices,
       { name: 'volume', field: 'volume', type: 'float8', required: true },

@@ -7,7 +7,7 @@ import type { PostgresStoreOptions } from './options.ts'
 
 interface Drivers {
   readonly Pool: new (config: PoolConfig) => Pool
-  readonly copyFrom: (sql: string) => Writable
+  readonly copyFrom: (sql: string) => Writable & { readonly rowCount: number }
   readonly copyTo: (sql: string) => Readable
 }
 
@@ -17,7 +17,8 @@ export interface Session {
   query<Row extends QueryResultRow>(text: string, values?: readonly unknown[]): Promise<Row[]>
   /** The tag the server answers, `COMMIT` or `ROLLBACK`. */
   command(text: string): Promise<string>
-  copyIn(sql: string): Writable
+  /** `rowCount` is what the server says it took, once the stream has finished. */
+  copyIn(sql: string): Writable & { readonly rowCount: number }
   copyOut(sql: string): Readable
   /** From here on an abort no longer cuts the connection. */
   shield(): void
@@ -43,7 +44,7 @@ async function loadDrivers(): Promise<Drivers> {
     const asStream = (query: unknown) => query
     return {
       Pool: pg.default.Pool,
-      copyFrom: (sql) => asStream(copy.from(sql)) as Writable,
+      copyFrom: (sql) => asStream(copy.from(sql)) as Writable & { readonly rowCount: number },
       copyTo: (sql) => asStream(copy.to(sql)) as Readable,
     }
   } catch (cause) {

@@ -32,6 +32,8 @@ const UNNEST_ROWS_MAX = 500
 const SET_ASIDE_MAX = 100
 
 export interface Written {
+  /** The server has said that it took every bar. */
+  readonly counted?: boolean
   readonly inserted: number
   readonly revised: number
   readonly revisedAtMs: readonly EpochMs[]
@@ -121,8 +123,15 @@ async function isEmpty(session: Session, { table, series, batch, replaces }: Wor
 async function copyDirect(session: Session, { table, series, batch }: Work): Promise<Written> {
   const { layout } = table
   const sql = `COPY ${qualified(layout)} (${writtenColumns(layout)}) FROM STDIN (FORMAT binary)`
-  await pipeline(Readable.from(encodeCopy(layout, batch, series)), session.copyIn(sql))
-  return { inserted: batch.length, revised: 0, revisedAtMs: [], setAside: [] }
+  const copy = session.copyIn(sql)
+  await pipeline(Readable.from(encodeCopy(layout, batch, series)), copy)
+  return {
+    counted: copy.rowCount === batch.length,
+    inserted: batch.length,
+    revised: 0,
+    revisedAtMs: [],
+    setAside: [],
+  }
 }
 
 async function joinStaged(session: Session, { table, series, batch }: Work): Promise<Written> {
