@@ -2,11 +2,20 @@
  * `everybar`: bars in memory, a lake kept complete, and the words both speak. Importing it opens nothing and loads no
  * driver: what a function needs comes with its first call.
  */
-import type { Gap, PlanReport, SeriesStatus, SyncReport, VerifyReport } from './app/api.ts'
+import type {
+  Gap,
+  PlanReport,
+  RebuildReport,
+  RepairReport,
+  SeriesStatus,
+  SyncReport,
+  VerifyReport,
+} from './app/api.ts'
 import type { CollectTradesOptions } from './app/collect-trades.ts'
 import type { FetchBarsOptions } from './app/fetch-bars.ts'
 import type { QueryAnswer, QueryOptions } from './app/library.ts'
-import type { SelectionOptions } from './app/library-options.ts'
+import type { LibraryOptions, SelectionOptions } from './app/library-options.ts'
+import type { RebuildOptions } from './app/rebuild.ts'
 import type { LoadedConfig, LoadOptions } from './config/load.ts'
 import type { Collected } from './pipeline/collect-pages.ts'
 import type { BarResult } from './pipeline/fetch-bars.ts'
@@ -72,6 +81,18 @@ export async function verify(
   options: SelectionOptions & { readonly deep?: boolean } = {},
 ): Promise<VerifyReport> {
   return (await import('./app/library.ts')).verify(options)
+}
+
+/** Mends what `verify` finds and nothing else, then proves again; `dryRun` only says what it would do. */
+export async function repair(
+  options: SelectionOptions & { readonly dryRun?: boolean } = {},
+): Promise<RepairReport> {
+  return (await import('./app/library.ts')).repair(options)
+}
+
+/** Makes the ledger, the lake or a store again from the archive alone. Asks nobody. */
+export async function rebuild(options: LibraryOptions & RebuildOptions): Promise<RebuildReport> {
+  return (await import('./app/library.ts')).rebuild(options)
 }
 
 /** Read-only SQL over the lake's view `bars`, the whole answer in memory; `queryLake` streams. Throws as that does. */

@@ -154,6 +154,50 @@ export interface VerifyReport {
   readonly barsChecked: number
 }
 
+/** What `repair` does, or would do, for one series. */
+export interface SeriesRepairReport {
+  readonly series: string
+  /** Slices asked for again, and what that weighs. */
+  readonly requests: number
+  readonly weight: number
+  /** Their composite keys. */
+  readonly slices: readonly string[]
+  /** Records of the ledger made again from the archive. */
+  readonly records: number
+  /** Months of the first store settled again from the archive. */
+  readonly months: readonly TimeRange[]
+  /** Older answers that are gone for good: the loss is noted, and told no more. */
+  readonly lost: readonly string[]
+}
+
+export interface RepairReport {
+  readonly dryRun: boolean
+  readonly series: readonly SeriesRepairReport[]
+  /** Files moved to `.everybar/quarantine/`, relative to the root. */
+  readonly setAside: readonly string[]
+  /** Whether the ledger is made again from the archive as a whole. */
+  readonly rebuildsLedger: boolean
+  readonly requests: number
+  readonly weight: number
+  /** Faults found at first. */
+  readonly faultCount: number
+  readonly problems: readonly Problem[]
+  /** The proof afterwards; with `dryRun`, the one the plan was made from. */
+  readonly proof: VerifyReport
+}
+
+export interface RebuildReport {
+  readonly ledger: boolean
+  /** Names of the stores made again. */
+  readonly stores: readonly string[]
+  readonly series: readonly {
+    readonly series: string
+    readonly slices: number
+    readonly months: number
+  }[]
+  readonly setAside: readonly string[]
+}
+
 /** Progress a person may watch; sent as events named `progress`. */
 export interface Progress {
   readonly phase: 'fetch' | 'settle' | 'verify' | 'export'

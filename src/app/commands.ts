@@ -3,10 +3,20 @@ import type { RunRecord } from '../ledger/ledger.ts'
 import type { Clock, OnEvent } from '../model/events.ts'
 import type { DatedRevision } from '../pipeline/history.ts'
 import { jobOf } from '../pipeline/house.ts'
-import type { Gap, PlanReport, Selection, SeriesStatus, SyncReport, VerifyReport } from './api.ts'
+import type {
+  Gap,
+  PlanReport,
+  RebuildReport,
+  RepairReport,
+  Selection,
+  SeriesStatus,
+  SyncReport,
+  VerifyReport,
+} from './api.ts'
 import { type OpenHouse, openEmptyHouse, openHouse, rootExists, sourcesOf } from './house.ts'
 import { type ExplainedGap, explainGaps, jobsOf, listGaps, listRevisions, statusOf } from './inspect.ts'
 import { planAll } from './plan.ts'
+import type { RebuildOptions } from './rebuild.ts'
 import { syncAll } from './sync.ts'
 import { refuseUnknownVenue, VenueBook } from './venues.ts'
 import { type VerifyOptions, verifyAll } from './verify.ts'
@@ -110,6 +120,20 @@ export async function verify(
   options: VerifyOptions = {},
 ): Promise<VerifyReport> {
   return inHouse(ctx, 'read', 'verify', (house) => verifyAll(house, selection, options, ctx.signal))
+}
+
+/** Mends what verify finds, and nothing else; then proves again. */
+export async function repair(
+  ctx: AppContext,
+  selection: Partial<Selection>,
+  options: { readonly dryRun: boolean },
+): Promise<RepairReport> {
+  return (await import('./repair.ts')).repairAll(ctx, selection, options)
+}
+
+/** Makes the ledger, a store or both again from the archive alone. */
+export async function rebuild(ctx: AppContext, options: RebuildOptions): Promise<RebuildReport> {
+  return (await import('./rebuild.ts')).rebuild(ctx, options)
 }
 
 /** Every restated bar, by series and time. */

@@ -1,6 +1,14 @@
 import type { Cell, QueryColumn } from '../store/query.ts'
 import { queryLake } from '../store/query.ts'
-import type { Gap, PlanReport, SeriesStatus, SyncReport, VerifyReport } from './api.ts'
+import type {
+  Gap,
+  PlanReport,
+  RebuildReport,
+  RepairReport,
+  SeriesStatus,
+  SyncReport,
+  VerifyReport,
+} from './api.ts'
 import * as commands from './commands.ts'
 import {
   contextOf,
@@ -9,6 +17,7 @@ import {
   selectionNamed,
   selectionOf,
 } from './library-options.ts'
+import type { RebuildOptions } from './rebuild.ts'
 
 /** Makes the series complete, once: fetches what is missing, keeps the answers, writes the bars to the stores. */
 export async function sync(options: SelectionOptions): Promise<SyncReport> {
@@ -43,6 +52,20 @@ export async function verify(
 ): Promise<VerifyReport> {
   const context = contextOf(options)
   return commands.verify(context, await namedOnly(context, options), options)
+}
+
+/** Mends what `verify` finds and nothing else, then proves again. With `dryRun` it only says what it would do. */
+export async function repair(
+  options: SelectionOptions & { readonly dryRun?: boolean } = {},
+): Promise<RepairReport> {
+  const context = contextOf(options)
+  const { dryRun = false } = options
+  return commands.repair(context, await namedOnly(context, options), { dryRun })
+}
+
+/** Makes the ledger, the lake or a store again from the archive alone. Asks nobody. */
+export async function rebuild(options: LibraryOptions & RebuildOptions): Promise<RebuildReport> {
+  return commands.rebuild(contextOf(options), options)
 }
 
 /** Reading functions speak of all series there are, unless some are named. */

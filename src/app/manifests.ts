@@ -54,11 +54,18 @@ export async function manifestFaults(
 export async function exportManifests(
   house: Pick<House, 'ledger' | 'archive' | 'sources' | 'onEvent'> & { readonly root: string },
   refs: readonly LedgerSeries[],
+  { anew = false } = {},
 ): Promise<void> {
   for (const series of refs) {
     try {
       const place = manifestPlace(house.root, house, series)
-      const written = await exportManifest({ ledger: house.ledger, series, place, files: nodeFileSystem })
+      const written = await exportManifest({
+        ledger: house.ledger,
+        series,
+        place,
+        files: nodeFileSystem,
+        anew,
+      })
       if (written)
         house.onEvent({
           event: 'manifest_written',

@@ -131,7 +131,7 @@ function wishOf(selection: Selection, series: Series, runId: string): Wish {
 }
 
 /** Aborts a grace period after `stop`. */
-function graceful(stop: AbortSignal): AbortSignal {
+export function graceful(stop: AbortSignal): AbortSignal {
   const hard = new AbortController()
   const later = () => void setTimeout(() => hard.abort(stop.reason), GRACE_MS).unref()
   if (stop.aborted) later()

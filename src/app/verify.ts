@@ -23,6 +23,8 @@ export interface Proof {
   readonly verdicts: readonly { readonly job: SeriesJob; readonly verdict: Verdict }[]
   /** All of them. */
   readonly faults: readonly Fault[]
+  /** `doubted`: something else has changed it, or it cannot be read. */
+  readonly ledger: 'whole' | 'doubted'
 }
 
 /** @throws EverybarError `series.none` (abort) where there is nothing to prove. */
@@ -63,7 +65,12 @@ export async function prove(
     }
     if (!selection.series?.length) await findStrays(house, onFault)
   }
-  return { report: reportOf(verdicts, faults, deep), verdicts, faults }
+  return {
+    report: reportOf(verdicts, faults, deep),
+    verdicts,
+    faults,
+    ledger: faults.some(({ kind }) => kind === 'ledger.corrupt') ? 'doubted' : 'whole',
+  }
 }
 
 async function proveOne(
@@ -135,7 +142,7 @@ function ledgerFault(error: unknown): Fault {
   return { kind: 'ledger.corrupt', path: error.path ?? '', detail: error.message, hint: rebuildHint }
 }
 
-const rebuildHint = 'Run "everybar repair"; where that cannot read it, "everybar rebuild --ledger".'
+const rebuildHint = 'Run "everybar repair": it makes the ledger again from the archive.'
 
 /** Answers of series, and files of the lake, that the ledger knows nothing of. */
 async function findStrays(house: OpenHouse, onFault: OnFault): Promise<void> {

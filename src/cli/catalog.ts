@@ -41,6 +41,16 @@ export const catalog: readonly CatalogEntry[] = [
     load: () => import('./commands/verify.ts'),
   },
   {
+    name: 'repair',
+    summary: 'mend what verify finds and nothing else, then prove again',
+    load: () => import('./commands/repair.ts'),
+  },
+  {
+    name: 'rebuild',
+    summary: 'make the ledger, the lake or a store again from the archive, without the network',
+    load: () => import('./commands/rebuild.ts'),
+  },
+  {
     name: 'revisions',
     summary: 'list every bar the venue has restated, with both values',
     load: () => import('./commands/revisions.ts'),

@@ -180,7 +180,4 @@ export interface Ledger extends AsyncDisposable {
 
   /** Looks at the keeper's own bytes. Costs a hash of them, and a look at their structure where that does not fit. */
   check(): Promise<LedgerCheck>
-
-  /** Takes what is there as right, once it has been proved against the archive. */
-  reseal(): Promise<void>
 }

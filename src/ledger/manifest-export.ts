@@ -15,6 +15,8 @@ export interface ExportOptions {
   readonly series: LedgerSeries
   readonly place: ManifestPlace
   readonly files: FileSystem
+  /** Looks at the file even where nothing has changed since it was written: it may have been damaged. */
+  readonly anew?: boolean
 }
 
 /**
@@ -25,12 +27,18 @@ export interface ExportOptions {
  * @returns whether the file was written.
  * @throws EverybarError `ledger.disk-full`, `ledger.not-writable` (abort). The ledger itself is not harmed.
  */
-export async function exportManifest({ ledger, series, place, files }: ExportOptions): Promise<boolean> {
+export async function exportManifest({
+  ledger,
+  series,
+  place,
+  files,
+  anew,
+}: ExportOptions): Promise<boolean> {
   const revision = await ledger.revision(series)
   try {
     const fact = await ledger.getFact(series, FACT)
     const exists = (await files.size(place.path)) !== undefined
-    if (revision === 0 || (exists && fact?.revision === revision)) return false
+    if (revision === 0 || (!anew && exists && fact?.revision === revision)) return false
     const hash = createHash('sha256')
     for await (const piece of pieces(ledger, series, place)) hash.update(piece)
     const sha256 = hash.digest('hex')

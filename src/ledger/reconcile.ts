@@ -40,6 +40,10 @@ export async function reconcile(
   return { forgotten: gone.length, unrecorded }
 }
 
+/** Has the next `reconcile` list the answers whatever was noted. */
+export const forgetReconciled = (ledger: Ledger, series: LedgerSeries): Promise<void> =>
+  ledger.putFact(series, FACT, {})
+
 /**
  * Notes that the ledger has a record of every answer in the archive. Called when a series is done and none of its
  * answers waits to be recorded. A crash before it costs one listing by the next run.

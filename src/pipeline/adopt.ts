@@ -36,11 +36,17 @@ const listingOf = ({ archive }: House, { folder }: SeriesJob): ArchiveListing =>
   list: () => archive.list(folder),
 })
 
-async function recordFor(house: House, job: SeriesJob, sliceId: string, anchorMs: number | undefined) {
+/** What the archive says of a slice; `undefined` when its answer is gone, damaged or none of this series. */
+export async function recordFor(
+  house: Pick<House, 'archive' | 'onEvent'>,
+  job: SeriesJob,
+  sliceId: string,
+  anchorMs: number | undefined,
+) {
   try {
     const current = await house.archive.get(job.folder, sliceId)
     const own = current && sliceOfKey(job, current.meta.sliceKey)
-    if (!own || own.id !== sliceId) return undefined // another page size's slice, or none of ours
+    if (!own || own.id !== sliceId) return undefined // none of ours
     const answers = [...(await olderAnswers(house, job, sliceId)), current]
     return (await settleable(job, own, answers, anchorMs)).record
   } catch (error) {
@@ -50,10 +56,10 @@ async function recordFor(house: House, job: SeriesJob, sliceId: string, anchorMs
   }
 }
 
-/** The slice a composite key names; `undefined` when it is not one of this series. */
+/** The slice a composite key names, of any page size; `undefined` when it is not one of this series. */
 export function sliceOfKey(job: SeriesJob, key: string): Slice | undefined {
   const parsed = parseCompositeKey(key)
   if (!parsed || parsed.symbol !== job.series.instrument.symbol) return undefined
-  if (parsed.timeframe !== job.series.timeframe || parsed.limit !== job.slices.limit) return undefined
+  if (parsed.timeframe !== job.series.timeframe) return undefined
   return slice(job.series, job.source.spec.id, parsed.range, parsed.limit)
 }

@@ -12,6 +12,14 @@ import type { House, SeriesJob } from './house.ts'
 
 const facts = ['first-bar', 'last-bar'] as const
 const WANTED = 'wanted'
+const LOST = 'lost-answers'
+
+/** An older answer that is gone for good: it superseded, or was superseded, and nobody can be asked for it again. */
+export interface LostAnswer {
+  /** Where it was, relative to the root, without the ending. */
+  readonly path: string
+  readonly noticedAtMs: number
+}
 
 type Kept = Pick<House, 'archive' | 'ledger'>
 
@@ -64,8 +72,41 @@ export async function levelEvidence({ archive, ledger }: Kept, { folder, ref }: 
     await archive.putEvidence(folder, WANTED, { ranges: union(wanted, noted) })
 }
 
+/** The same, where a fact that differs is at fault: evidence that is whole wins, for it guards itself. */
+export async function mendEvidence(house: Kept, job: SeriesJob): Promise<void> {
+  const { archive, ledger } = house
+  for (const name of facts) {
+    const evidence = await readable(archive, job.folder, name)
+    const fact = await ledger.getFact(job.ref, name)
+    if (evidence && JSON.stringify(evidence) !== JSON.stringify(fact))
+      await ledger.putFact(job.ref, name, evidence)
+  }
+  await levelEvidence(house, job)
+}
+
+/** Older answers that repair has found to be gone: told once, and no fault any more. */
+export async function lostAnswers(
+  archive: Pick<Archive, 'evidence'>,
+  folder: ArchiveFolder,
+): Promise<readonly LostAnswer[]> {
+  const evidence = await readable(archive, folder, LOST)
+  return (evidence?.answers ?? []) as readonly LostAnswer[]
+}
+
+export async function noteLost(
+  archive: Pick<Archive, 'evidence' | 'putEvidence'>,
+  folder: ArchiveFolder,
+  lost: readonly LostAnswer[],
+): Promise<void> {
+  const known = await lostAnswers(archive, folder)
+  const answers = [...new Map([...known, ...lost].map((one) => [one.path, one])).values()]
+  await archive.putEvidence(folder, LOST, { answers })
+}
+
+export const withoutEnding = (path: string): string => path.replace(/\.json(?:\.zst)?$/, '')
+
 /** Evidence that is whole: damaged evidence is as good as none, and is written again. */
-async function readable(archive: Archive, folder: ArchiveFolder, name: string) {
+async function readable(archive: Pick<Archive, 'evidence'>, folder: ArchiveFolder, name: string) {
   try {
     return await archive.evidence(folder, name)
   } catch (error) {

@@ -39,7 +39,7 @@ export async function replay(
 
 /** An archived slice as it was when it came; `undefined`, and a word in the log, when its file is gone or damaged. */
 export async function readBack(
-  house: House,
+  house: Pick<House, 'archive' | 'onEvent'>,
   job: SeriesJob,
   record: SliceRecord,
   anchorMs: number | undefined,

@@ -63,7 +63,9 @@ export async function acquire(
   const request = await source.request({ series, range: options.window, limit: slice.limit })
   const { response, read } = await askUntilProven(house, job, slice, request, options)
   const { meta, sha256 } = await house.archive.put(job.folder, slice, response, options.venueTimeMs)
-  const older = options.answeredBefore ? await olderAnswers(house, job, slice.id) : []
+  // The ledger may have forgotten a slice whose older answers are still there.
+  const before = options.answeredBefore || meta.supersedes !== undefined
+  const older = before ? await olderAnswers(house, job, slice.id) : []
   const earlier = await readEach(job, slice, older, options.anchorMs)
   return acquired(job, slice, [...earlier, { meta, sha256, read }], options.anchorMs)
 }

@@ -2,6 +2,7 @@ import type { CheckedAnswer } from '../archive/archive.ts'
 import type { SliceRecord } from '../ledger/ledger.ts'
 import { parseCompositeKey } from '../model/slice.ts'
 import type { TimeRange } from '../model/time.ts'
+import { lostAnswers, withoutEnding } from './evidence.ts'
 import { type OnFault, repairHint } from './fault.ts'
 import type { House, SeriesJob } from './house.ts'
 
@@ -32,7 +33,7 @@ export async function checkAnswers(
   options: { readonly onFault: OnFault; readonly onProgress?: (slices: number) => void },
 ): Promise<AnswersChecked> {
   const check = new AnswerCheck(house, job, options)
-  await check.list()
+  await check.begin()
   await check.recorded(range)
   await check.unrecorded()
   return check.result()
@@ -45,6 +46,8 @@ class AnswerCheck {
   readonly #onProgress: (slices: number) => void
   /** How many answers each slice has, by id. A slice leaves when its record has come. */
   readonly #listed = new Map<string, number[]>()
+  /** Older answers that are known to be gone. */
+  readonly #lost = new Set<string>()
   readonly #behind = new Set<string>()
   readonly #behindRanges: TimeRange[] = []
   readonly #faulty = new Set<string>()
@@ -71,7 +74,8 @@ class AnswerCheck {
     return { slices: this.#slices, files: this.#files, behind, behindRanges, faulty }
   }
 
-  async list(): Promise<void> {
+  async begin(): Promise<void> {
+    for (const { path } of await lostAnswers(this.#house.archive, this.#job.folder)) this.#lost.add(path)
     for await (const { sliceId, version } of this.#house.archive.list(this.#job.folder)) {
       const versions = this.#listed.get(sliceId)
       if (versions) versions.push(version)
@@ -183,6 +187,7 @@ class AnswerCheck {
 
   #report(kind: string, record: SliceRecord, path: string, what: string): void {
     const { sliceId, key, range } = record
+    if (kind === 'archive.missing' && this.#lost.has(withoutEnding(path))) return
     this.#faulty.add(sliceId)
     this.#onFault({ kind, path, sliceId, range, detail: `slice ${key}: ${what}`, hint: repairHint })
   }

@@ -42,9 +42,6 @@ export interface LakeExtras {
    * @throws EverybarError `store.corrupt` (abort) naming the first file that cannot be read.
    */
   openTimes(paths: readonly string[]): AsyncIterable<Float64Array>
-
-  /** Moves a file away, below the data root: it is no part of the lake any more. */
-  setAside(path: string, to: string): Promise<void>
 }
 
 /** The Parquet lake: month files under `<root>/lake`. */

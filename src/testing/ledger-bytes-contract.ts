@@ -48,8 +48,6 @@ export function ledgerBytesContract(name: string, makeSubject: () => Promise<Led
     test('what it has just written has no fault', async () => {
       await ledger.record(btc, [sliceRecord(0)])
       expect((await ledger.check()).faults).toEqual([])
-      await ledger.reseal()
-      expect((await ledger.check()).faults).toEqual([])
       expect((await collect(ledger.slices(btc))).map(({ sliceId }) => sliceId)).toEqual([idOf(0)])
     })
   })

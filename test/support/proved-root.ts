@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { sync, verify } from '../../src/index.ts'
+import { rebuild, repair, sync, verify } from '../../src/index.ts'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
 import { filesIn } from './root.ts'
 
@@ -17,6 +17,8 @@ export interface ProvedRoot {
   readonly restore: () => void
   readonly verify: typeof verify
   readonly sync: typeof sync
+  readonly repair: typeof repair
+  readonly rebuild: typeof rebuild
   readonly close: () => Promise<void>
 }
 
@@ -57,6 +59,8 @@ export async function provedRoot(): Promise<ProvedRoot> {
     },
     verify: (options = {}) => verify({ ...common, ...options }),
     sync: (options) => sync({ ...common, ...options }),
+    repair: (options = {}) => repair({ ...common, ...options }),
+    rebuild: (options) => rebuild({ ...common, ...options }),
     close: async () => {
       await venue.close()
       for (const folder of [root, whole]) rmSync(folder, { recursive: true, force: true })

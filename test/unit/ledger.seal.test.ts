@@ -38,7 +38,11 @@ const fill = () =>
   })
 
 const sealed = { sealed: true, faults: [] }
-const changed = { sealed: false, faults: [expect.objectContaining({ path: expect.any(String) })] }
+const changed = {
+  sealed: false,
+
+  faults: [expect.objectContaining({ path: expect.any(String) })],
+}
 
 function tamper(sql: string): void {
   const db = new DatabaseSync(path)
@@ -87,7 +91,7 @@ describe('the seal of a ledger', () => {
     expect(await check()).toEqual(sealed)
   })
 
-  test('changes by SQL break it, and later runs do not heal it; only a proof does', async () => {
+  test('changes by SQL break it, and later runs do not heal it', async () => {
     await fill()
     tamper("UPDATE slice SET findings = '[]' WHERE id = 1")
     expect(await check()).toEqual(changed)
@@ -95,8 +99,6 @@ describe('the seal of a ledger', () => {
     expect(await check()).toEqual(changed)
     await session()
     expect(await check()).toEqual(changed)
-    await session((ledger) => ledger.reseal())
-    expect(await check()).toEqual(sealed)
   })
 
   test('a ledger that is gone while its seal stands is no empty ledger', async () => {

@@ -192,10 +192,6 @@ class ManifestLedger implements Ledger {
     return { sealed: false, faults }
   }
 
-  async reseal(): Promise<void> {
-    for (const series of await this.series()) await this.#change(series, () => {})
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     this.#open.clear()
   }

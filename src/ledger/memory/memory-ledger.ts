@@ -129,7 +129,5 @@ class MemoryLedger implements Ledger {
     return { sealed: true, faults: [] }
   }
 
-  async reseal(): Promise<void> {}
-
   async [Symbol.asyncDispose](): Promise<void> {}
 }

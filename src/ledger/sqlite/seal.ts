@@ -68,7 +68,7 @@ export class Seal {
     syncFolder(this.#path)
   }
 
-  /** Notes that something else has changed the database, until `set` says it was proved again. */
+  /** Notes, for good, that something else has changed the database. */
   breakOpen(): void {
     this.#named(() => this.#write(BROKEN))
   }

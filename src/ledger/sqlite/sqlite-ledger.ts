@@ -56,7 +56,7 @@ class SqliteLedger implements Ledger {
   readonly #statements = new Map<string, StatementSync>()
   readonly #seal: Seal
   #touched = false
-  /** Something else has changed the file, and it was not proved since. */
+  /** Something else has changed the file: until it is made again, nobody vouches for it. */
   #doubted = false
 
   constructor({ path, readOnly = false }: SqliteLedgerOptions) {
@@ -321,15 +321,6 @@ class SqliteLedger implements Ledger {
     const detail = 'it is not byte for byte what everybar last left'
     const changed = state === 'changed' ? [{ path: this.#path, detail }] : []
     return { sealed: false, faults: [...changed, ...structureFaults(this.#db, this.#path)] }
-  }
-
-  async reseal(): Promise<void> {
-    if (this.#readOnly) throw notWritable(this.#path, 'it was opened for reading')
-    this.#writes.flush()
-    this.#doubted = false
-    this.#touched = false
-    this.#unseal()
-    this.#db.exec('VACUUM') // nothing of what was damaged remains, not even where nothing is kept
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,4 +1,4 @@
-import { dirname, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type BarBatch, batchWithin, emptyBatch } from '../../model/bar.ts'
 import { isEverybarError, messageOf } from '../../model/errors.ts'
 import { type OnEvent, silent } from '../../model/events.ts'
@@ -9,7 +9,7 @@ import { byMonth, checkBatch, checkWithin, mergeBars, nothingChanged, replaceBar
 import type { Lake, LakeFile } from '../lake.ts'
 import type { CommitResult, StoredExtent, StoreTraits } from '../store.ts'
 import { Engine } from './engine.ts'
-import { readError, writeError } from './errors.ts'
+import { readError } from './errors.ts'
 import { readExtent } from './extent.ts'
 import { type LakeFilesystem, nodeFilesystem } from './filesystem.ts'
 import { filesOf, listSeries, parquetFiles } from './listing.ts'
@@ -151,17 +151,6 @@ class ParquetLake implements Lake {
     } catch (error) {
       await readExtent(this.engine, whole) // names the file, where its footer is at fault
       throw readError(error, whole.find((path) => messageOf(error).includes(path)) ?? whole[0]!)
-    }
-  }
-
-  async setAside(path: string, to: string): Promise<void> {
-    const from = join(this.root, path)
-    try {
-      await this.fs.makeFolder(dirname(join(this.root, to)))
-      await this.fs.rename(from, join(this.root, to))
-      await this.fs.syncFolder(dirname(from))
-    } catch (error) {
-      throw writeError(error, from)
     }
   }
 

@@ -1,0 +1,177 @@
+import { isEverybarError } from '../model/errors.ts'
+import { union } from '../model/range-set.ts'
+import type { Fault } from '../pipeline/fault.ts'
+import type { SeriesJob } from '../pipeline/house.ts'
+import { rebuildRecords } from '../pipeline/rebuild.ts'
+import { rebuildStore } from '../pipeline/reconcile-store.ts'
+import { mendSeries, planRepair, type SeriesRepair } from '../pipeline/repair.ts'
+import type { Signals } from '../pipeline/sync.ts'
+import { Venues } from '../pipeline/venue-clock.ts'
+import type { Problem, RepairReport, Selection, SeriesRepairReport } from './api.ts'
+import type { AppContext } from './commands.ts'
+import { type OpenHouse, openHouse } from './house.ts'
+import { jobsOf } from './inspect.ts'
+import { exportManifests } from './manifests.ts'
+import { moverIn } from './quarantine.ts'
+import { rebuild } from './rebuild.ts'
+import { problemOf } from './report.ts'
+import { graceful } from './sync.ts'
+import { jobOfFolder, type Proof, prove } from './verify.ts'
+
+export interface RepairOptions {
+  /** Only says what would be done. */
+  readonly dryRun: boolean
+}
+
+/** Mends what verify finds and nothing else, then proves again. A ledger that nobody vouches for is made again. */
+export async function repairAll(
+  ctx: AppContext,
+  selection: Partial<Selection>,
+  { dryRun }: RepairOptions,
+): Promise<RepairReport> {
+  const moved: string[] = []
+  const first = await inHouse(ctx, dryRun, async (house) => {
+    const proof = await prove(house, selection, {}, ctx.signal)
+    return { proof, plans: await plansOf(house, selection, proof) }
+  }).catch((error: unknown) => {
+    if (dryRun || !isEverybarError(error, 'ledger.corrupt')) throw error
+    return undefined // not even opened: it is made again below
+  })
+  if (first && dryRun) return reportOf(first, { dryRun, moved, problems: [], after: first.proof })
+  const anew = first?.proof.ledger !== 'whole'
+  if (anew) moved.push(...(await rebuild(ctx, { ledger: true })).setAside)
+  return inHouse(ctx, false, async (house) => {
+    const now = anew ? await plannedAnew(house, selection, first, ctx.signal) : first!
+    const problems = await mend(house, now, moved, ctx.signal)
+    const after = await prove(house, selection, { deep: true }, ctx.signal)
+    const planned = { proof: first?.proof ?? now.proof, plans: now.plans, rebuilt: anew }
+    return reportOf(planned, { dryRun, moved, problems, after })
+  })
+}
+
+/** With a new ledger: what is wrong now, and the slices the old one knew to be at fault. */
+async function plannedAnew(
+  house: OpenHouse,
+  selection: Partial<Selection>,
+  before: Planned | undefined,
+  stop: AbortSignal,
+): Promise<Planned> {
+  const proof = await prove(house, selection, {}, stop)
+  const plans = new Map((await plansOf(house, selection, proof)).map((plan) => [plan.job.id, plan]))
+  for (const old of before?.plans ?? []) {
+    if (old.fetch.length === 0) continue
+    const plan = plans.get(old.job.id) ?? { ...old, setAside: [], copy: [], record: [], lost: [], months: [] }
+    const fetch = [...new Map([...plan.fetch, ...old.fetch].map((one) => [one.id, one])).values()]
+    const months = union(plan.months, old.months)
+    plans.set(old.job.id, { ...plan, fetch, weight: Math.max(plan.weight, old.weight), months })
+  }
+  return { proof, plans: [...plans.values()] }
+}
+
+async function inHouse<T>(ctx: AppContext, readOnly: boolean, work: (house: OpenHouse) => Promise<T>) {
+  const house = await openHouse({ ...ctx, access: readOnly ? 'read' : 'write', command: 'repair' })
+  try {
+    return await work(house)
+  } finally {
+    await house[Symbol.asyncDispose]()
+  }
+}
+
+interface Planned {
+  /** Whether the ledger was made again; else whether it will be. */
+  readonly rebuilt?: boolean
+  readonly proof: Proof
+  readonly plans: readonly SeriesRepair[]
+}
+
+async function plansOf(house: OpenHouse, selection: Partial<Selection>, proof: Proof) {
+  const plans: SeriesRepair[] = []
+  for (const job of await jobsOf(house, selection.series ?? [])) {
+    const own = proof.faults.filter(({ series }) => series === job.id)
+    const behind = proof.verdicts.some(({ job: one, verdict }) => one.id === job.id && verdict.unsettled > 0)
+    if (own.length > 0 || behind) plans.push(await planRepair(house, job, own))
+  }
+  return plans
+}
+
+/** @returns what could not be mended. */
+async function mend(
+  house: OpenHouse,
+  { proof, plans }: Planned,
+  moved: string[],
+  stop: AbortSignal,
+): Promise<Problem[]> {
+  const problems: Problem[] = []
+  const venues = new Venues(house)
+  const signals: Signals = { stop, hardStop: graceful(stop) }
+  const mover = moverIn(house.root, (path) => moved.push(path))
+  for (const { series, kind, path } of proof.faults)
+    if (series === undefined && kind === 'store.file-unknown') await mover.setAside(path!)
+  for (const job of await unknownSeries(house, proof.faults)) {
+    await rebuildRecords(house, job, stop)
+    await rebuildStore(house, job, house.stores[0]!, { signal: stop })
+  }
+  for (const plan of plans) {
+    stop.throwIfAborted()
+    try {
+      for (const error of await mendSeries(house, venues, plan, mover, signals))
+        problems.push(problemOf(error))
+    } catch (error) {
+      if (!isEverybarError(error)) throw error
+      problems.push(problemOf(error))
+    }
+  }
+  if (house.config.ledger === 'sqlite')
+    await exportManifests(house, await house.ledger.series(), { anew: true })
+  return problems
+}
+
+/** Series with answers that the ledger knows nothing of. */
+async function unknownSeries(house: OpenHouse, faults: readonly Fault[]): Promise<SeriesJob[]> {
+  const paths = new Set(faults.flatMap(({ kind, path }) => (kind === 'ledger.series-missing' ? [path] : [])))
+  const jobs: SeriesJob[] = []
+  if (paths.size === 0) return jobs
+  for await (const folder of house.archive.folders()) {
+    const path = house.archive.pathOf(folder, '0'.repeat(32)).replace(/\/[^/]*$/, '')
+    const job = paths.has(path) ? jobOfFolder(house, folder) : undefined
+    if (job) jobs.push(job)
+  }
+  return jobs
+}
+
+function reportOf(
+  { proof, plans, rebuilt }: Planned,
+  outcome: {
+    readonly dryRun: boolean
+    readonly moved: readonly string[]
+    readonly problems: readonly Problem[]
+    readonly after: Proof
+  },
+): RepairReport {
+  const { dryRun, moved, problems, after } = outcome
+  const series = plans.map(
+    ({ job, fetch, weight, record, months, lost }): SeriesRepairReport => ({
+      series: job.id,
+      requests: fetch.length,
+      weight,
+      slices: fetch.map(({ key }) => key),
+      records: record.length,
+      months,
+      lost: lost.map(({ path }) => path),
+    }),
+  )
+  const strays = proof.faults.flatMap(({ series: owner, kind, path }) =>
+    owner === undefined && kind === 'store.file-unknown' ? [path!] : [],
+  )
+  return {
+    dryRun,
+    series,
+    setAside: dryRun ? [...strays, ...plans.flatMap((plan) => [...plan.setAside, ...plan.copy])] : moved,
+    rebuildsLedger: rebuilt ?? proof.ledger !== 'whole',
+    requests: series.reduce((sum, { requests }) => sum + requests, 0),
+    weight: series.reduce((sum, { weight }) => sum + weight, 0),
+    faultCount: proof.faults.length,
+    problems,
+    proof: after.report,
+  }
+}
