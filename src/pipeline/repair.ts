@@ -190,7 +190,7 @@ async function fetchAgain(
     const clock = await venues.clockOf(job, signals.stop)
     const anchorMs = await firstBar(house, job, signals.stop)
     const missing = toRangeSet(fetch.map((one) => one.range))
-    const todo = { missing, slices: () => fetch, count: fetch.length, weight }
+    const todo = { missing, again: [], slices: () => fetch, count: fetch.length, weight }
     const { failures, errors } = await fetchMissing(house, job, todo, { clock, anchorMs, ...signals })
     // The months are written whole below: that one of them could not be read is no matter.
     return [...failures, ...errors.filter(({ code }) => code !== 'store.corrupt')]
