@@ -6,6 +6,7 @@ import { memoryArchive } from '../../src/archive/memory/memory-archive.ts'
 import { configSchema } from '../../src/config/schema.ts'
 import { calendarOfMarket } from '../../src/coverage/calendars.ts'
 import type { Fetcher } from '../../src/fetch/fetcher.ts'
+import { Bucket } from '../../src/fetch/limits/bucket.ts'
 import { memoryLedger } from '../../src/ledger/memory/memory-ledger.ts'
 import { isEverybarError } from '../../src/model/errors.ts'
 import type { Clock, EverybarEvent } from '../../src/model/events.ts'
@@ -16,9 +17,11 @@ import { madeUpInstruments, type SimulatedInstrument } from '../../src/simulator
 import { SecondWindow } from '../../src/simulator/kite/second-window.ts'
 import { answerKite, type KiteParts } from '../../src/simulator/kite/venue.ts'
 import { istMidnight } from '../../src/source/kite/intervals.ts'
-import { kiteSources } from '../../src/source/kite/sources.ts'
+import { kiteLimits, kiteSources } from '../../src/source/kite/sources.ts'
 import { openMemoryStore } from '../../src/store/memory/open-memory-store.ts'
 import type { Store } from '../../src/store/store.ts'
+
+const calendar = calendarOfMarket('nse')
 
 export interface KiteHouseOptions {
   /** Of both clocks: `2024-03-05T18:00:00+05:30`. */
@@ -27,6 +30,8 @@ export interface KiteHouseOptions {
   readonly faults?: readonly FaultRule[]
   readonly objects?: boolean
   readonly store?: Store
+  /** Keeps to three requests a second by this clock, each answered after `rttMs`; else nothing waits. */
+  readonly paced?: { readonly clock: Clock; readonly rttMs: number }
   /** Tries of one request. */
   readonly attempts?: number
 }
@@ -36,6 +41,7 @@ export interface KiteHouse {
   readonly instruments: readonly SimulatedInstrument[]
   readonly store: Store
   readonly events: EverybarEvent[]
+  readonly window: SecondWindow
   /** Historical requests: `symbol-token interval from to`. */
   readonly asked: {
     readonly token: string
@@ -65,17 +71,24 @@ export function kiteHouse(options: KiteHouseOptions): KiteHouse {
   const listed = options.instruments ?? 3
   const instruments = typeof listed === 'number' ? madeUpInstruments(listed, 1) : listed
   const state = { nowMs: Date.parse(options.now), endsAtMs: Number.POSITIVE_INFINITY, asked: 0 }
-  const clock: Clock = { nowMs: () => state.nowMs, monotonicMs: () => state.nowMs, sleep: async () => {} }
+  const clock: Clock = options.paced?.clock ?? {
+    nowMs: () => state.nowMs,
+    monotonicMs: () => state.nowMs,
+    sleep: async () => {},
+  }
   const faults = new FaultBook([], () => 0.5)
   const setFaults = (rules: readonly FaultRule[]) =>
     faults.set(rules.map((rule) => ({ scope: 'historical', ...rule })))
   setFaults(options.faults ?? [])
+  const window = options.paced
+    ? new SecondWindow(3, clock.monotonicMs)
+    : new SecondWindow(Number.POSITIVE_INFINITY, () => 0)
   const parts: KiteParts = {
     ...{ seed: 1, faults, apiKey: 'key', apiSecret: 'secret', requestToken: 'request' },
     instruments: () => instruments,
     isOpen: (day) => (day + 3) % 7 < 5,
     now: clock.nowMs,
-    window: new SecondWindow(Number.POSITIVE_INFINITY, () => 0),
+    window,
     session: () => ({ accessToken: 'access', endsAtMs: state.endsAtMs }),
     login: () => {},
     objects: options.objects ?? false,
@@ -99,7 +112,7 @@ export function kiteHouse(options: KiteHouseOptions): KiteHouse {
     return answerKite({ method: 'GET', path: url.pathname, query: url.searchParams, headers: lower }, parts)
       .answer
   }
-  const fetcher = stubFetcher(ask, clock, options.attempts ?? 3)
+  const fetcher = stubFetcher(ask, clock, { attempts: options.attempts ?? 3, rttMs: options.paced?.rttMs })
   const events: EverybarEvent[] = []
   const store = options.store ?? openMemoryStore()
   const byName = new Map(
@@ -118,13 +131,13 @@ export function kiteHouse(options: KiteHouseOptions): KiteHouse {
     archive: memoryArchive(),
     ledger: memoryLedger(),
     onEvent: (event) => void events.push(event),
-    calendarOf: ({ market }) => calendarOfMarket(market),
+    calendarOf: ({ market }) => (market === 'nse' || market === 'bse' ? calendar : undefined),
     [Symbol.asyncDispose]: async () => {},
   }
   const selector = (one: SimulatedInstrument, timeframe = '1d') =>
     `kite:${(one.exchange ?? 'NSE').toLowerCase()}:${one.symbol}:${timeframe}`
   return {
-    ...{ house, instruments, store, events, asked, setFaults, selector },
+    ...{ house, instruments, store, events, window, asked, setFaults, selector },
     setNow: (text) => {
       state.nowMs = Date.parse(text)
     },
@@ -156,15 +169,28 @@ export function kiteHouse(options: KiteHouseOptions): KiteHouse {
 function stubFetcher(
   ask: (url: URL, headers: Readonly<Record<string, string>>) => ReturnType<typeof answerKite>['answer'],
   clock: Clock,
-  attempts: number,
+  { attempts, rttMs }: { readonly attempts: number; readonly rttMs: number | undefined },
 ): Fetcher {
+  const bucket = new Bucket('kite', { clock, connections: 16, share: 1, maxWaitMs: 1e9 })
+  bucket.setLimits(kiteLimits())
+  let order = 0
+  const paced = async <T>(answer: () => T): Promise<T> => {
+    if (rttMs === undefined) return answer()
+    const permit = await bucket.acquire({ weight: 1, order: order++ })
+    await clock.sleep(rttMs / 2)
+    const given = answer()
+    await clock.sleep(rttMs / 2)
+    permit.settle([])
+    permit.release()
+    return given
+  }
   const counts = { requests: 0, retries: 0, weight: 0, waitedMs: 0, byStatus: {} }
   return {
     async fetch({ url, headers = {} }, { check, signal } = {}): Promise<RawResponse> {
       for (let tries = 1; ; tries++) {
         signal?.throwIfAborted()
         counts.requests++
-        const answer = ask(new URL(url), headers)
+        const answer = await paced(() => ask(new URL(url), headers))
         const response = {
           ...{ url, status: answer.status, body: answer.body, attempts: tries },
           headers: { date: new Date(clock.nowMs()).toUTCString() },
