@@ -1,6 +1,7 @@
 import { homedir } from 'node:os'
 import type { Progress } from '../app/api.ts'
 import type { AppContext } from '../app/commands.ts'
+import type { Logs } from '../app/logs.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { OnEvent } from '../model/events.ts'
 import type { Outcome, Streams, Verbosity } from './output.ts'
@@ -32,9 +33,15 @@ export interface Cli {
   /** Writes a line to stderr, above any progress. */
   readonly note: (line: string) => void
   readonly finish: () => void
+  /** Puts into the log elsewhere what ends the command; the screen is told by whoever ends it. */
+  readonly failed: (error: unknown) => void
+  /** Brings home what is left of the log. */
+  readonly close: () => Promise<void>
 }
 
 export interface CliOptions {
+  /** The command's name. */
+  readonly command: string
   readonly flags: GlobalFlags
   readonly verbosity: Verbosity
   readonly streams: Streams
@@ -42,7 +49,7 @@ export interface CliOptions {
   readonly emit: (outcome: Outcome) => void
 }
 
-export function makeCli({ flags, verbosity, streams, stop, emit }: CliOptions): Cli {
+export function makeCli({ command, flags, verbosity, streams, stop, emit }: CliOptions): Cli {
   const { stdout, stderr, env } = process
   const drawn = stderr.isTTY && env.TERM !== 'dumb'
   const shown = flags.progress !== false && !verbosity.quiet
@@ -53,6 +60,7 @@ export function makeCli({ flags, verbosity, streams, stop, emit }: CliOptions): 
     nowMs: () => Date.now(),
   })
   const note = (line: string) => view.above(line)
+  let logs: Logs | undefined
 
   const config = once(async () => {
     const { loadConfig } = await import('../config/load.ts')
@@ -78,11 +86,22 @@ export function makeCli({ flags, verbosity, streams, stop, emit }: CliOptions): 
           if (shown) view.update(event as unknown as Progress)
         } else log(event)
       }
-      return { config: (await config()).config, onEvent, signal: stop.signal }
+      const loaded = await config()
+      const { configLoaded, openLogs } = await import('../app/logs.ts')
+      logs = await openLogs({
+        config: loaded.config,
+        mode: modeOf(command),
+        local: onEvent,
+        onTrouble: (message) => note(`warning: ${message}`),
+      })
+      logs.onEvent(configLoaded(loaded.config, loaded.file))
+      return { config: loaded.config, onEvent: logs.onEvent, signal: stop.signal }
     }),
     emit,
     note,
     finish: () => view.finish(),
+    failed: (error) => logs?.failed(error),
+    close: async () => logs?.close(),
   }
 }
 
@@ -92,6 +111,10 @@ async function logTo(write: (line: string) => void, { quiet, verbose }: Verbosit
   const level = quiet ? 'error' : verbose === 0 ? 'warn' : verbose === 1 ? 'info' : 'debug'
   return consoleLog({ level, json: verbose > 0, write, nowMs: () => Date.now() })
 }
+
+/** What a collector calls it. */
+const modeOf = (command: string): string =>
+  ({ sync: 'history', live: 'live', serve: 'live' })[command] ?? command
 
 function once<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined

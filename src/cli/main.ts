@@ -24,7 +24,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     <A extends unknown[]>(body: (cli: Cli, ...args: A) => Promise<Outcome>) =>
     (...all: [...A, Command]) => {
       const command = all.at(-1) as Command
-      return runBody(session, command.optsWithGlobals(), (cli) => body(cli, ...(all.slice(0, -1) as A)))
+      return runBody(session, command, (cli) => body(cli, ...(all.slice(0, -1) as A)))
     }
   try {
     const program = await buildProgram(argv, run)
@@ -46,9 +46,10 @@ interface Session {
 
 async function runBody(
   session: Session,
-  flags: GlobalFlags,
+  command: Command,
   body: (cli: Cli) => Promise<Outcome>,
 ): Promise<void> {
+  const flags: GlobalFlags = command.optsWithGlobals()
   const verbosity = verbosityOf(flags)
   session.verbosity = verbosity
   requireNode()
@@ -61,7 +62,7 @@ async function runBody(
     if (!verbosity.quiet) cli.note(`${signal}: finishing what is in flight; once more stops at once`)
   })
   session.stop = stop
-  const cli = makeCli({ flags, verbosity, streams, stop, emit })
+  const cli = makeCli({ command: command.name(), flags, verbosity, streams, stop, emit })
   try {
     const outcome = await body(cli)
     cli.finish()
@@ -70,8 +71,12 @@ async function runBody(
     const exitCode = code === exitCodes.complete ? code : (stop.exitCode() ?? code)
     if (emitted) session.exitCode = exitCode
     else emit({ ...outcome, exitCode })
+  } catch (error) {
+    cli.failed(error)
+    throw error
   } finally {
     cli.finish()
+    await cli.close()
   }
 }
 

@@ -198,7 +198,7 @@ const loki = z.strictObject({
 const logs = z.strictObject({
   service_name: text.default('everybar'),
   environment: text.default('production'),
-  level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Of what is sent to Loki.'),
+  level: z.enum(['debug', 'info', 'warn', 'error']).default('debug').describe('Of what is sent to Loki.'),
   loki: loki.optional().describe('Send log lines to Grafana Loki as well. LOKI_URL alone switches it on.'),
 })
 

@@ -91,7 +91,7 @@ series:
 #logs:
 #  service_name: everybar
 #  environment: production
-#  level: info
+#  level: debug
 #  # loki:
 #  #   url: http://localhost:3100
 #  #   username: "12345"

@@ -144,6 +144,14 @@ class Tally {
     if (record.status === 'partial' || record.status === 'quarantined') this.#counts[record.status]++
     for (const { kind, count = 1 } of record.findings)
       this.#findings[kind] = (this.#findings[kind] ?? 0) + count
+    this.#house.onEvent({
+      event: 'history_page_done',
+      series: this.#job.id,
+      slice: record.key,
+      status: record.status,
+      rows: bars.length,
+      cursor_ms: record.range.endMs,
+    })
     if (record.findings.length > 0) {
       const { key, status, findings } = record
       const level = findings.every(({ kind }) => usual.has(kind)) ? 'info' : 'warn'

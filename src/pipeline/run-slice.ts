@@ -2,7 +2,7 @@ import type { AnswerMeta, ArchivedResponse } from '../archive/archive.ts'
 import { finalEnd, missingRuns } from '../coverage/expected.ts'
 import type { SliceRecord, SliceStatus } from '../ledger/ledger.ts'
 import { type BarBatch, concatBatches, emptyBatch } from '../model/bar.ts'
-import { isEverybarError } from '../model/errors.ts'
+import { isEverybarError, messageOf } from '../model/errors.ts'
 import type { Finding } from '../model/finding.ts'
 import type { HttpRequest, RawResponse } from '../model/http.ts'
 import { intersect, type RangeSet, subtract, toRangeSet } from '../model/range-set.ts'
@@ -61,13 +61,39 @@ export async function acquire(
 ): Promise<Acquired> {
   const { source, series } = job
   const request = await source.request({ series, range: options.window, limit: slice.limit })
-  const { response, read } = await askUntilProven(house, job, slice, request, options)
+  const { response, read } = await told(house, job, slice, () =>
+    askUntilProven(house, job, slice, request, options),
+  )
   const { meta, sha256 } = await house.archive.put(job.folder, slice, response, options.venueTimeMs)
   // The ledger may have forgotten a slice whose older answers are still there.
   const before = options.answeredBefore || meta.supersedes !== undefined
   const older = before ? await olderAnswers(house, job, slice.id) : []
   const earlier = await readEach(job, slice, older, options.anchorMs)
   return acquired(job, slice, [...earlier, { meta, sha256, read }], options.anchorMs)
+}
+
+/** Says when a slice is asked for, and how that ended. */
+async function told(
+  house: House,
+  job: SeriesJob,
+  slice: Slice,
+  ask: () => Promise<{ response: RawResponse; read: Read | Unread }>,
+) {
+  const startedMs = house.clock.monotonicMs()
+  const base = { series: job.id, slice: slice.key }
+  const spent = () => Math.round(house.clock.monotonicMs() - startedMs)
+  house.onEvent({ event: 'fetch_start', level: 'debug', ...base, limit: slice.limit })
+  try {
+    const answer = await ask()
+    const { status, attempts: attempt } = answer.response
+    const rows = answer.read.ok ? answer.read.items : 0
+    house.onEvent({ event: 'fetch_ok', level: 'debug', ...base, status, attempt, rows, duration_ms: spent() })
+    return answer
+  } catch (error) {
+    const code = isEverybarError(error) ? error.code : 'app.unexpected'
+    house.onEvent({ event: 'fetch_error', ...base, code, error: messageOf(error), duration_ms: spent() })
+    throw error
+  }
 }
 
 /** Answers that end before the window does are asked for so often before the venue is told that it contradicts itself. */

@@ -1,6 +1,6 @@
 import { type GapRun, openClasses } from '../coverage/classify.ts'
 import { type EverybarError, isEverybarError } from '../model/errors.ts'
-import type { Series } from '../model/series.ts'
+import { type Series, seriesId } from '../model/series.ts'
 import type { EpochMs, TimeRange } from '../model/time.ts'
 import { adoptArchive, noteAdopted } from './adopt.ts'
 import { firstBar, knownEdge } from './edges.ts'
@@ -52,6 +52,20 @@ export async function syncSeries(
   wish: Wish,
   signals: Signals,
 ): Promise<SeriesOutcome> {
+  const startedMs = house.clock.monotonicMs()
+  const outcome = await trySeries(house, venues, wish, signals)
+  house.onEvent({
+    event: outcome.complete ? 'history_complete' : 'history_incomplete',
+    series: seriesId(wish.series),
+    rows: outcome.bars.inserted,
+    pages: outcome.slices.fetched,
+    duration_ms: Math.round(house.clock.monotonicMs() - startedMs),
+    ...(outcome.errors[0] && { code: outcome.errors[0].code }),
+  })
+  return outcome
+}
+
+async function trySeries(house: House, venues: Venues, wish: Wish, signals: Signals): Promise<SeriesOutcome> {
   let range: TimeRange | undefined
   try {
     const job = jobOf(house, wish.series)
