@@ -2,7 +2,7 @@ import { homedir } from 'node:os'
 import type { Progress } from '../app/api.ts'
 import type { AppContext } from '../app/commands.ts'
 import type { Logs } from '../app/logs.ts'
-import type { LoadedConfig } from '../config/load.ts'
+import type { FlagSetting, LoadedConfig } from '../config/load.ts'
 import type { OnEvent } from '../model/events.ts'
 import type { Outcome, Streams, Verbosity } from './output.ts'
 import { ProgressView } from './progress.ts'
@@ -26,6 +26,8 @@ export interface Cli {
   /** Whether stdout is a terminal. */
   readonly terminal: boolean
   readonly config: () => Promise<LoadedConfig>
+  /** Settings from flags; only what is said before the configuration is first asked for counts. */
+  readonly override: (settings: readonly FlagSetting[]) => void
   /** The application's context: configuration, events to log and progress, and the signal to stop. */
   readonly app: () => Promise<AppContext>
   /** Prints the outcome now, for a command that goes on; what it returns is then not printed again. */
@@ -61,6 +63,7 @@ export function makeCli({ command, flags, verbosity, streams, stop, emit }: CliO
   })
   const note = (line: string) => view.above(line)
   let logs: Logs | undefined
+  const settings: FlagSetting[] = []
 
   const config = once(async () => {
     const { loadConfig } = await import('../config/load.ts')
@@ -69,7 +72,7 @@ export function makeCli({ command, flags, verbosity, streams, stop, emit }: CliO
       cwd: process.cwd(),
       home: homedir(),
       env,
-      flags: { root: flags.root },
+      flags: { root: flags.root, settings },
     })
   })
 
@@ -79,6 +82,7 @@ export function makeCli({ command, flags, verbosity, streams, stop, emit }: CliO
     streams,
     terminal: stdout.isTTY === true,
     config,
+    override: (more) => void settings.push(...more),
     app: once(async () => {
       const log = await logTo(note, verbosity)
       const onEvent: OnEvent = (event) => {

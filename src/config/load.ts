@@ -16,7 +16,18 @@ export interface LoadOptions {
   readonly home: string
   readonly env: Environment
   /** Settings from flags; they win over everything. */
-  readonly flags?: { readonly root?: string | undefined }
+  readonly flags?: {
+    readonly root?: string | undefined
+    readonly settings?: readonly FlagSetting[]
+  }
+}
+
+/** A setting a flag names: its text is read as the schema wants it there. */
+export interface FlagSetting {
+  readonly path: readonly string[]
+  readonly text: string
+  /** The flag. */
+  readonly where: string
 }
 
 export interface LoadedConfig {
@@ -83,8 +94,14 @@ function readText(file: string): string {
   }
 }
 
-const flagOverrides = ({ flags }: LoadOptions): readonly Override[] =>
-  flags?.root === undefined ? [] : [{ path: ['root'], value: flags.root, where: '--root' }]
+function flagOverrides({ flags }: LoadOptions): readonly Override[] {
+  const root = flags?.root === undefined ? [] : [{ path: ['root'], value: flags.root, where: '--root' }]
+  const settings = (flags?.settings ?? []).map(({ path, text, where }) => {
+    const shape = shapeAt(configSchema, path)
+    return { path, value: shape ? coerce(shape, text) : text, where }
+  })
+  return [...root, ...settings]
+}
 
 /**
  * The file's values as the schema wants to see them. Text that came out of `${…}` takes the type its place wants:

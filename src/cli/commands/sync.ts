@@ -6,36 +6,32 @@ import { readWhen } from '../../model/when.ts'
 import type { Cli } from '../cli.ts'
 import { exitCodeOfProblems, exitCodes } from '../exit-code.ts'
 import { counted, countsText, duration, number, time } from '../format.ts'
+import { type HistoryOptions, historyOptions, readHistoryOptions } from '../history-flags.ts'
 import { noteProblems } from '../problems.ts'
 import type { Runner } from '../program.ts'
 import { readSelection, readSelectionIfAny, type SelectionOptions, selectionOptions } from '../selection.ts'
 import { right, table } from '../table.ts'
 
 export function define(command: Command, run: Runner): void {
-  selectionOptions(command)
+  historyOptions(selectionOptions(command))
     .option('--recheck <range|share>', 'ask about answered slices again: 2024-01/2024-02, or 5%')
     .action(
-      run(
-        async (
-          cli,
-          operands: readonly string[],
-          options: SelectionOptions & { readonly recheck?: string },
-        ) => {
-          if (await importsKite(cli, operands, options)) {
-            const { syncWithKite } = await import('../kite-sync.ts')
-            return syncWithKite(cli, await readSelectionIfAny(cli, [], options), syncText)
-          }
-          const recheck = options.recheck === undefined ? {} : { recheck: readRecheck(options.recheck) }
-          const selection = { ...(await readSelection(cli, operands, options)), ...recheck }
-          const { sync } = await import('../../app/commands.ts')
-          const report = await sync(await cli.app(), selection)
-          cli.finish()
-          const problems = report.series.flatMap((one) => one.problems)
-          noteProblems(cli, problems)
-          const exitCode = report.complete ? exitCodes.complete : exitCodeOfProblems(problems)
-          return { data: report, text: syncText(report), exitCode, runId: report.runId, report: true }
-        },
-      ),
+      run(async (cli, operands: readonly string[], given: HistoryOptions & { readonly recheck?: string }) => {
+        const options = readHistoryOptions(cli, given)
+        if (await importsKite(cli, operands, options)) {
+          const { syncWithKite } = await import('../kite-sync.ts')
+          return syncWithKite(cli, await readSelectionIfAny(cli, [], options), syncText)
+        }
+        const recheck = options.recheck === undefined ? {} : { recheck: readRecheck(options.recheck) }
+        const selection = { ...(await readSelection(cli, operands, options)), ...recheck }
+        const { sync } = await import('../../app/commands.ts')
+        const report = await sync(await cli.app(), selection)
+        cli.finish()
+        const problems = report.series.flatMap((one) => one.problems)
+        noteProblems(cli, problems)
+        const exitCode = report.complete ? exitCodes.complete : exitCodeOfProblems(problems)
+        return { data: report, text: syncText(report), exitCode, runId: report.runId, report: true }
+      }),
     )
 }
 
