@@ -70,7 +70,8 @@ describe('the same sync again', () => {
       expect(klines(venue)).toHaveLength(1)
       const changed = [...snapshot(root)].filter(([path, state]) => before.get(path) !== state)
       expect(changed.map(([path]) => path.replace(/[0-9a-f]{32}/, 'ID')).sort()).toEqual([
-        // Both answers are kept.
+        // Both answers are kept, and how far was asked for.
+        'binance/klines/raw/BTCUSDT/1m/evidence/wanted.json',
         'binance/klines/raw/BTCUSDT/1m/manifest.json',
         'binance/klines/raw/BTCUSDT/1m/responses/ID.1.json',
         'binance/klines/raw/BTCUSDT/1m/responses/ID.json',
