@@ -1,8 +1,8 @@
 import type { SliceRecord, StoreFacet } from '../ledger/ledger.ts'
 import { type BarBatch, batchWithin, concatBatches } from '../model/bar.ts'
 import { EverybarError, isEverybarError, messageOf } from '../model/errors.ts'
-import { type EpochMs, monthOf, timeRange } from '../model/time.ts'
-import type { Store } from '../store/store.ts'
+import { contains, type EpochMs, iso, monthOf, type TimeRange, timeRange } from '../model/time.ts'
+import type { SetAsideBar, Store } from '../store/store.ts'
 import type { House, SeriesJob } from './house.ts'
 import type { Acquired } from './run-slice.ts'
 
@@ -19,6 +19,12 @@ export interface SettlerOptions {
   readonly stores?: readonly Store[]
   /** Whether the ledger is told of the slices too; replay knows it has them already. */
   readonly recordSlices?: boolean
+}
+
+interface Waiting {
+  readonly facet: StoreFacet
+  readonly range: TimeRange
+  readonly bars: BarBatch
 }
 
 /** Slices the ledger is told of in one transaction. */
@@ -38,10 +44,11 @@ export class Settler {
   readonly #stores: readonly Store[]
   readonly #recordSlices: boolean
   #records: SliceRecord[] = []
-  #waiting: { readonly facet: StoreFacet; readonly endMs: EpochMs; readonly bars: BarBatch }[] = []
+  #waiting: Waiting[] = []
   #rows = 0
   #committing: Promise<void> = Promise.resolve()
   readonly #failed = new Map<string, EverybarError>()
+  readonly #setAside = new Map<string, EverybarError>()
   readonly #sums = { inserted: 0, revised: 0, unchanged: 0 }
 
   constructor(house: House, job: SeriesJob, options: SettlerOptions = {}) {
@@ -57,7 +64,7 @@ export class Settler {
     if (this.#records.length >= RECORDS_AT_ONCE) await this.#recordSlicesNow()
     if (record.sha256 === null) return
     const facet = { sliceId: record.sliceId, sha256: record.sha256, rows: bars.length }
-    this.#waiting.push({ facet, endMs: record.range.endMs, bars })
+    this.#waiting.push({ facet, range: record.range, bars })
     this.#rows += bars.length
     if (this.#rows >= ROWS_MAX) await this.#commitBefore(Number.POSITIVE_INFINITY)
     else if (this.#rows >= ROWS_AT_MONTH_END && crossesMonth(bars)) {
@@ -80,7 +87,7 @@ export class Settler {
   async finish(): Promise<Settled> {
     await this.#commitBefore(Number.POSITIVE_INFINITY)
     await this.#committing
-    return { ...this.#sums, errors: [...this.#failed.values()] }
+    return { ...this.#sums, errors: [...this.#failed.values(), ...this.#setAside.values()] }
   }
 
   async #recordSlicesNow(): Promise<void> {
@@ -94,9 +101,9 @@ export class Settler {
     await this.#recordSlicesNow()
     const group = this.#waiting
     const batch = concatBatches(group.map(({ bars }) => barsBefore(bars, cutMs)))
-    const done = group.filter(({ endMs }) => endMs <= cutMs).map(({ facet }) => facet)
+    const done = group.filter(({ range }) => range.endMs <= cutMs)
     this.#waiting = group
-      .filter(({ endMs }) => endMs > cutMs)
+      .filter(({ range }) => range.endMs > cutMs)
       .map((slice) => ({ ...slice, bars: barsFrom(slice.bars, cutMs) }))
     this.#rows = this.#waiting.reduce((sum, { bars }) => sum + bars.length, 0)
     await this.#committing
@@ -104,14 +111,19 @@ export class Settler {
     this.#committing.catch(() => {}) // awaited, and so thrown, by the next group or by finish
   }
 
-  async #commit(batch: BarBatch, done: readonly StoreFacet[]): Promise<void> {
+  async #commit(batch: BarBatch, done: readonly Waiting[]): Promise<void> {
     const { house, ref, series, id } = { house: this.#house, ...this.#job }
     for (const store of this.#stores) {
       if (this.#failed.has(store.name)) continue
       try {
         const changed = await store.commit(series, batch)
-        const { files = [] } = changed
-        if (done.length + files.length > 0) await house.ledger.recordStored(ref, store.name, done, files)
+        const { files = [], setAside = [] } = changed
+        const whole = done.filter(
+          ({ range }) => !setAside.some(({ openTimeMs }) => contains(range, openTimeMs)),
+        )
+        const facets = whole.map(({ facet }) => facet)
+        if (facets.length + files.length > 0) await house.ledger.recordStored(ref, store.name, facets, files)
+        if (setAside.length > 0) this.#noteSetAside(store, setAside)
         if (store === this.#stores[0]) this.#count(changed)
         house.onEvent({
           event: 'store_commit',
@@ -142,6 +154,19 @@ export class Settler {
         })
       }
     }
+  }
+
+  /** Their slices stay behind in that store, and are tried again by the next run. */
+  #noteSetAside(store: Store, bars: readonly SetAsideBar[]): void {
+    const { onEvent } = this.#house
+    const first = bars[0]!
+    for (const { openTimeMs, reason } of bars.slice(0, 20)) {
+      const fields = { series: this.#job.id, store: store.name, open_time_ms: openTimeMs, reason }
+      onEvent({ event: 'bar_set_aside', level: 'error', ...fields })
+    }
+    const what = `${store.name} refused ${bars.length} bars, the first at ${iso(first.openTimeMs)}: ${first.reason}`
+    const hint = 'The other bars are stored, and these are safe in the archive. Mend the table and run again.'
+    this.#setAside.set(store.name, new EverybarError('store.set-aside', what, { recovery: 'abort', hint }))
   }
 
   #count({ inserted, revised, unchanged }: { inserted: number; revised: number; unchanged: number }): void {
