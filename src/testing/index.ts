@@ -8,6 +8,12 @@ export type { EndpointSpec, Source } from '../source/source.ts'
 export type { CommitResult, Store, StoreTraits } from '../store/store.ts'
 export { type ArchiveSubject, archiveContract } from './archive-contract.ts'
 export { type CrashFileSystem, crashFileSystem, PowerCut } from './crash-filesystem.ts'
+export {
+  type HostileMoment,
+  type HostileRun,
+  type HostileSubject,
+  hostileContract,
+} from './hostile-contract.ts'
 export { type LedgerSubject, ledgerContract } from './ledger-contract.ts'
 export { type AnswerCase, type SourceSubject, sourceContract } from './source-contract.ts'
 export { type StorePlace, storeContract } from './store-contract.ts'

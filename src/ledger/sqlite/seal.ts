@@ -126,8 +126,9 @@ export class Seal {
     let file: number
     try {
       file = openSync(this.#database, 'r')
-    } catch {
-      return undefined
+    } catch (error) {
+      if (faultCode(error) === 'ENOENT') return undefined
+      throw error
     }
     try {
       const hash = createHash('sha256')
