@@ -49,16 +49,10 @@ const skipped: ReadonlySet<string> = new Set(['source.unknown-symbol', 'source.r
  */
 export async function importKite(ctx: AppContext, options: KiteImportOptions = {}): Promise<SyncReport> {
   const settings = ctx.config.kite!
-  const nowMs = (ctx.clock ?? systemClock).nowMs()
-  const { entries, listAgeMs } = chosenInstruments(ctx.config, settings, nowMs)
-  const timeframe = kiteIntervals[settings.candle_interval]
-  const wanted = entries.map((entry) =>
-    seriesOf({ venue: 'kite', market: entry.exchange.toLowerCase(), symbol: entry.seriesSymbol }, timeframe),
-  )
+  const { wanted, from, listAgeMs } = wantedSeries(ctx, settings)
   const retry = { attempts: settings.max_retries + 1, baseMs: settings.retry_delay_seconds * 1_000 }
   const house = await openHouse({ ...ctx, access: 'write', command: 'sync', retry })
   try {
-    const from = { kind: 'at', ms: istMidnight(settings.bootstrap_from_date) } as const
     options.announce?.({ ...(await planImport(house, wanted, from.ms, settings)), listAgeMs })
     const { also } = options
     const selection: Selection = {
@@ -79,6 +73,34 @@ export async function importKite(ctx: AppContext, options: KiteImportOptions = {
   } finally {
     await house[Symbol.asyncDispose]()
   }
+}
+
+/**
+ * What the import would do, from the ledger alone: no request, nothing written.
+ *
+ * @throws EverybarError as `importKite`.
+ */
+export async function planKite(ctx: AppContext): Promise<KitePlan> {
+  const settings = ctx.config.kite!
+  const { wanted, from, listAgeMs } = wantedSeries(ctx, settings)
+  const house = await openHouse({ ...ctx, access: 'read', command: 'plan' })
+  try {
+    return { ...(await planImport(house, wanted, from.ms, settings)), listAgeMs }
+  } finally {
+    await house[Symbol.asyncDispose]()
+  }
+}
+
+function wantedSeries({ config, clock = systemClock }: AppContext, settings: Settings) {
+  const nowMs = clock.nowMs()
+  const from = { kind: 'at', ms: istMidnight(settings.bootstrap_from_date) } as const
+  if (from.ms >= nowMs) throw inTheFuture(settings)
+  const { entries, listAgeMs } = chosenInstruments(config, settings, nowMs)
+  const timeframe = kiteIntervals[settings.candle_interval]
+  const wanted = entries.map((entry) =>
+    seriesOf({ venue: 'kite', market: entry.exchange.toLowerCase(), symbol: entry.seriesSymbol }, timeframe),
+  )
+  return { wanted, from, listAgeMs }
 }
 
 /** The instruments the filters choose, those that are listed now. */
@@ -181,6 +203,13 @@ const noInstruments = (): EverybarError =>
   new EverybarError('series.no-instruments', 'no list of Kite instruments was taken in yet', {
     recovery: 'abort',
     hint: 'Run "everybar kite login", then "everybar instruments sync kite".',
+  })
+
+const inTheFuture = ({ bootstrap_from_date }: Settings): EverybarError =>
+  new EverybarError('time.bad-range', `kite.bootstrap_from_date ${bootstrap_from_date} lies in the future`, {
+    recovery: 'abort',
+    hint: 'Name the day history should begin on: 1995-01-01.',
+    path: 'kite.bootstrap_from_date',
   })
 
 const noMatch = ({ instrument_types, exchanges }: Settings): EverybarError =>

@@ -38,18 +38,28 @@ export async function syncWithKite(
   return outcomeOf(cli, report, text.join('\n\n'))
 }
 
+/** `plan` where the configuration has a `kite` block: what the import would ask for. */
+export async function planWithKite(cli: Cli): Promise<Outcome> {
+  const { planKite } = await import('../app/kite-import.ts')
+  const plan = await planKite(await cli.app())
+  return { data: { kite: plan }, text: planText(plan) }
+}
+
 function announce(cli: Cli, plan: KitePlan): void {
-  const { instruments, complete, requests, requestsPerSecond, etaMs, listAgeMs } = plan
-  if (listAgeMs > LIST_AGE_WARN_MS)
-    cli.note(
-      `kite: the list of instruments is ${duration(listAgeMs)} old; run everybar instruments sync kite`,
-    )
   if (cli.verbosity.json || cli.verbosity.quiet) return
+  if (plan.listAgeMs > LIST_AGE_WARN_MS)
+    cli.note(
+      `kite: the list of instruments is ${duration(plan.listAgeMs)} old; run everybar instruments sync kite`,
+    )
+  cli.note(planText(plan))
+}
+
+function planText({ instruments, complete, requests, requestsPerSecond, etaMs }: KitePlan): string {
   const work =
     requests === 0
       ? 'nothing to fetch'
       : `${counted(requests, 'request')}, at least ${duration(etaMs)} at ${requestsPerSecond} a second, whatever the workers`
-  cli.note(`kite: ${counted(instruments, 'instrument')}, ${number(complete)} complete; ${work}`)
+  return `kite: ${counted(instruments, 'instrument')}, ${number(complete)} complete; ${work}`
 }
 
 function kiteText({ durationMs, requests, runId }: SyncReport, kite: KiteSummary): string {

@@ -10,6 +10,11 @@ import { right, table } from '../table.ts'
 export function define(command: Command, run: Runner): void {
   selectionOptions(command).action(
     run(async (cli, operands: readonly string[], options: SelectionOptions) => {
+      const named = operands.length > 0 || options.series !== undefined || options.seriesFile !== undefined
+      if (!named && (await cli.config()).config.kite?.enabled) {
+        const { planWithKite } = await import('../kite-sync.ts')
+        return planWithKite(cli)
+      }
       const selection = await readSelection(cli, operands, options)
       const { plan } = await import('../../app/commands.ts')
       const report = await plan(await cli.app(), selection)
