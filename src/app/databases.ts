@@ -1,4 +1,5 @@
 import { EverybarError } from '../model/errors.ts'
+import { parseSeries } from '../model/series.ts'
 import { type ReconciledMonth, reconcileStore } from '../pipeline/reconcile-store.ts'
 import type { Store } from '../store/store.ts'
 import type { Selection } from './api.ts'
@@ -16,7 +17,9 @@ export async function database(
   if (!postgres) throw unknownStore('postgres', ['parquet'])
   const store = await postgresStore(postgres, ctx.onEvent)
   try {
-    const plan = deed === 'plan' ? await store.planSchema() : await store.applySchema()
+    // Kite's bars have a table of their own, wanted where they are imported.
+    const series = ctx.config.kite ? ['binance:spot:ANY:1d', 'kite:nse:ANY:1d'].map(parseSeries) : []
+    const plan = deed === 'plan' ? await store.planSchema(series) : await store.applySchema(series)
     return { sql: plan.statements.map(({ sql }) => sql) }
   } finally {
     await store[Symbol.asyncDispose]()
