@@ -154,6 +154,33 @@ export interface VerifyReport {
   readonly barsChecked: number
 }
 
+/** What is left of what certificates say. */
+export interface AgainstReport {
+  readonly certificates: readonly {
+    readonly file: string
+    readonly madeAt: string
+    /** The version that made it. */
+    readonly everybar: string
+    readonly digest: string
+  }[]
+  readonly series: readonly {
+    readonly series: string
+    readonly range: TimeRange
+    readonly slices: number
+    /** Slices with a newer answer since; the certified one is kept beside it. */
+    readonly superseded: number
+    readonly files: number
+    /** Files written anew since, with the same bars. */
+    readonly rewritten: number
+    readonly bars: number
+  }[]
+  /** The first thousand differences. */
+  readonly faults: readonly Fault[]
+  readonly faultCount: number
+  /** Nothing differs, and what was certified was complete. */
+  readonly complete: boolean
+}
+
 /** What `repair` does, or would do, for one series. */
 export interface SeriesRepairReport {
   readonly series: string

@@ -4,6 +4,7 @@ import type { Clock, OnEvent } from '../model/events.ts'
 import type { DatedRevision } from '../pipeline/history.ts'
 import { jobOf } from '../pipeline/house.ts'
 import type {
+  AgainstReport,
   Gap,
   PlanReport,
   RebuildReport,
@@ -120,6 +121,25 @@ export async function verify(
   options: VerifyOptions = {},
 ): Promise<VerifyReport> {
   return inHouse(ctx, 'read', 'verify', (house) => verifyAll(house, selection, options, ctx.signal))
+}
+
+/** Proof, and a certificate of it in a file; none where there is a fault. */
+export async function certify(
+  ctx: AppContext,
+  selection: Partial<Selection>,
+  options: VerifyOptions & { readonly file: string },
+): Promise<VerifyReport> {
+  const { certify: write } = await import('./certificates.ts')
+  return inHouse(ctx, 'read', 'verify', (house) => write(house, selection, options, ctx.signal))
+}
+
+/** Compares what there is with certificates; writes them as one where a file is named. */
+export async function verifyAgainst(
+  ctx: AppContext,
+  options: { readonly against: readonly string[]; readonly file?: string },
+): Promise<AgainstReport> {
+  const { proveAgainst } = await import('./certificates.ts')
+  return inHouse(ctx, 'read', 'verify', (house) => proveAgainst(house, options, ctx.signal))
 }
 
 /** Mends what verify finds, and nothing else; then proves again. */

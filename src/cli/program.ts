@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { Command, type CommanderError, Option } from 'commander'
+import { packageVersion } from '../app/version.ts'
 import { EverybarError } from '../model/errors.ts'
 import { catalog } from './catalog.ts'
 import type { Cli } from './cli.ts'
@@ -9,12 +9,6 @@ import type { Outcome } from './output.ts'
 export type Runner = <A extends unknown[]>(
   body: (cli: Cli, ...args: A) => Promise<Outcome>,
 ) => (...args: [...A, Command]) => Promise<void>
-
-/** The package's version; the same file from `src` and from `dist`. */
-export function packageVersion(): string {
-  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(manifest) as { version: string }).version
-}
 
 /**
  * The command line. Every command is named, so that help and suggestions know it; only the one that `argv` asks for is

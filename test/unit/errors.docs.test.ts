@@ -7,7 +7,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** First words of codes: the rooms, and the words of the model that throw. */
 const rooms = [...readdirSync(join(root, 'src')).filter((name) => !name.includes('.'))]
-const words = [...rooms, 'root', 'series', 'sync', 'time', 'timeframe', 'query']
+const words = [...rooms, 'root', 'series', 'sync', 'time', 'timeframe', 'query', 'certificate']
 const code = `(?:${words.join('|')})\\.[a-z][a-z0-9]*(?:-[a-z0-9]+)*`
 
 /** Texts that look like codes and are none. */

@@ -1,0 +1,169 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { readCertificate } from '../../src/coverage/certificate.ts'
+import { runCli } from '../run-cli.ts'
+import { type ProvedRoot, provedRoot } from '../support/proved-root.ts'
+
+const BTC = 'binance:spot:BTCUSDT:5m'
+const LATE = 'binance:spot:BTCUSDT:1m'
+
+let place: ProvedRoot
+beforeAll(async () => {
+  place = await provedRoot()
+})
+afterAll(() => place.close())
+afterEach(() => place.restore())
+
+const full = (path: string) => join(place.root, path)
+const run = (...args: string[]) => runCli(['verify', '--root', place.root, '--json', ...args])
+let made = 0
+const fresh = () => join(tmpdir(), `everybar-certificate-${process.pid}-${made++}.json`)
+async function certify(...args: string[]): Promise<string> {
+  const file = fresh()
+  const { code, stderr } = await run('--certificate', file, ...args)
+  expect(`${code} ${stderr}`).toBe('0 ')
+  return file
+}
+const read = (file: string) => readCertificate(readFileSync(file, 'utf8'), file)
+const faultsOf = (json: { data?: { faults: { kind: string; path: string; openTimeMs?: number }[] } }) =>
+  json.data!.faults
+const flip = (path: string) => {
+  const bytes = readFileSync(full(path))
+  bytes[bytes.length >> 1]! ^= 1
+  writeFileSync(full(path), bytes)
+}
+
+describe('a certificate', () => {
+  test('says what there is, and holds while nothing changes', async () => {
+    const file = await certify()
+    const certificate = read(file)
+    expect(certificate.series.map(({ series }) => series)).toEqual([
+      LATE,
+      BTC,
+      'binance:spot:ETHUSDT:15m',
+      'binance:um:BTCUSDT:1h',
+    ])
+    const one = certificate.series[1]!
+    expect(one).toMatchObject({ start: '2024-01-29T00:00:00Z', end: '2024-03-02T00:00:00Z', complete: true })
+    expect(one.absent.venue_outage ?? one.absent.source_absent).toBeGreaterThan(20)
+    const absent = Object.entries(one.absent).filter(([name]) => name !== 'before_listing')
+    expect(one.present + absent.reduce((sum, [, bars]) => sum + bars, 0)).toBe(one.expected)
+    expect(one.bars.reduce((sum, { bars }) => sum + bars, 0)).toBe(one.present)
+    expect(one.files.map(({ path }) => path)).toEqual(
+      place.files().filter((path) => /^lake\/.*BTCUSDT_5min/.test(path)),
+    )
+    expect(one.slices.length).toBe(
+      place.files().filter((path) => /BTCUSDT\/5m\/responses\/[0-9a-f]+\.json$/.test(path)).length,
+    )
+    expect(certificate.series[0]!.slices.some(({ older }) => older?.length === 1)).toBe(true)
+    const against = await run('--against', file)
+    expect(against.code).toBe(0)
+    expect(against.json().data).toMatchObject({ complete: true, faultCount: 0 })
+    expect(against.json().data.certificates[0].digest).toBe(certificate.digest)
+  })
+
+  test('is the same for the same bars, but for its time', async () => {
+    const [a, b] = [read(await certify(BTC)), read(await certify(BTC))]
+    expect(a.series).toEqual(b.series)
+  })
+
+  test('is not written where something is damaged, nor over an older one', async () => {
+    const file = await certify(BTC)
+    const before = readFileSync(file, 'utf8')
+    flip(place.files().find((path) => path.startsWith('lake/'))!)
+    expect((await run('--certificate', file)).code).toBe(4)
+    expect(readFileSync(file, 'utf8')).toBe(before)
+  })
+
+  test('of a range that is not complete says so', async () => {
+    const file = fresh()
+    expect((await run('--certificate', file, BTC, '--from', '2024-01-29', '--to', '2024-04')).code).toBe(3)
+    expect(read(file).series[0]).toMatchObject({
+      complete: false,
+      absent: { never_fetched: expect.any(Number) },
+    })
+    expect((await run('--against', file)).code).toBe(3)
+  })
+
+  test('holds no bar that is not final', async () => {
+    const file = fresh()
+    await run('--certificate', file, LATE, '--from', '2024-03-02T12:00Z', '--to', '2024-03-02T13:00Z')
+    const [one] = read(file).series
+    expect(one!.bars.reduce((sum, { bars }) => sum + bars, 0)).toBe(one!.present)
+    expect(one!.present).toBeLessThan(60)
+    expect(one!.absent.not_yet_final).toBe(60 - one!.present)
+  })
+})
+
+describe('against a certificate', () => {
+  const damages: readonly (readonly [string, RegExp, string])[] = [
+    ['a flipped byte in an answer', /BTCUSDT\/5m\/responses\/[0-9a-f]+\.json$/, 'certificate.slice-differs'],
+    ['a flipped byte in a month', /^lake\/.*BTCUSDT_5min/, 'certificate.bars-differ'],
+  ]
+  for (const [what, kind, fault] of damages) {
+    for (const how of ['flipped', 'deleted']) {
+      test(`${what}, ${how}`, async () => {
+        const file = await certify(BTC)
+        const path = place.files().filter((one) => kind.test(one))[1]!
+        if (how === 'flipped') flip(path)
+        else rmSync(full(path))
+        const { code, json } = await run('--against', file)
+        expect(code).toBe(4)
+        expect(faultsOf(json()).every((one) => one.kind === fault && one.path === path)).toBe(true)
+        expect(faultsOf(json()).length).toBeGreaterThan(0)
+      })
+    }
+  }
+
+  test('a month that went on, and slices asked once more, are no difference', async () => {
+    const file = await certify(LATE, '--to', '2024-03-02T12:00Z')
+    place.venue.setNow(Date.parse('2024-03-02T15:00:30Z'))
+    await place.sync({ series: LATE })
+    const { code, json } = await run('--against', file)
+    expect(code).toBe(0)
+    expect(json().data.series[0]).toMatchObject({ superseded: 1, rewritten: 1, series: LATE })
+  })
+
+  test('a bar restated since is named', async () => {
+    const file = await certify(LATE, '--to', '2024-03-02T12:00Z')
+    place.venue.restate({ symbol: 'BTCUSDT', openTimeMs: Date.parse('2024-03-02T10:10:00Z'), volume: '55.5' })
+    const sync = await runCli(
+      ['sync', LATE, '--root', place.root, '--recheck', '2024-03-02T10:00Z/2024-03-02T11:00Z'],
+      {
+        env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: place.venue.url },
+      },
+    )
+    expect(sync.code).toBe(0)
+    const { code, json } = await run('--against', file)
+    expect(code).toBe(4)
+    expect(faultsOf(json())).toMatchObject([
+      { kind: 'certificate.bars-differ', openTimeMs: Date.parse('2024-03-02T10:10:00Z') },
+    ])
+  })
+
+  test('certificates that adjoin are one', async () => {
+    const cut = '2024-02-14T12:34Z'
+    const [a, b] = [await certify(BTC, '--to', cut), await certify(BTC, '--from', cut)]
+    const whole = fresh()
+    const { code, json } = await run('--against', a, '--against', b, '--certificate', whole)
+    expect(code).toBe(0)
+    expect(json().data.certificates).toHaveLength(2)
+    const [one] = read(whole).series
+    const [asOne] = read(await certify(BTC)).series
+    const { bars: _a, gaps: _b, ...rest } = one!
+    expect(asOne).toMatchObject(rest)
+    expect(read(whole).composed_of).toEqual([read(a).digest, read(b).digest])
+    expect((await run('--against', whole)).code).toBe(0)
+    expect((await run('--against', a, '--against', a)).code).toBe(2)
+  })
+
+  test('a certificate that was changed is none', async () => {
+    const file = await certify(BTC)
+    writeFileSync(file, readFileSync(file, 'utf8').replace('"present":', '"present":1'))
+    expect((await run('--against', file)).code).toBe(4)
+    expect((await run('--against', '/nowhere.json')).code).toBe(2)
+    expect((await run(BTC, '--against', file)).code).toBe(2)
+  })
+})
