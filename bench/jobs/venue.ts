@@ -1,0 +1,17 @@
+/** A simulated venue without limits, with `FROM … TO` already made: what is measured is the client. `venue.ts FROM TO`. */
+import { startSimulator } from '../../src/simulator/simulator.ts'
+
+const [from, to] = process.argv.slice(2).map((text) => Date.parse(text)) as [number, number]
+const venue = await startSimulator({
+  seed: 1,
+  fromMs: from,
+  nowMs: to + 86_400_000,
+  weightLimit: Number.POSITIVE_INFINITY,
+})
+for (let at = from; at < to; at += 60_000_000) {
+  const answer = await fetch(
+    `${venue.url}/api/v3/klines?symbol=BTCUSDT&interval=1m&startTime=${at}&limit=1000`,
+  )
+  await answer.arrayBuffer()
+}
+console.log(venue.url)
