@@ -5,7 +5,7 @@ import { type Simulator, startSimulator } from '../../../src/simulator/simulator
 import type { Job, Result } from './child.ts'
 import type { Action } from './inject-actions.ts'
 import { type Ended, hasEnded, Runner } from './processes.ts'
-import { type RootState, rootState } from './state.ts'
+import { differences, type RootState, rootState } from './state.ts'
 
 const SLICE_MS = 60_000_000
 const MINUTE_MS = 60_000
@@ -197,15 +197,4 @@ function answersIn(root: string): Set<string> {
   const names = readdirSync(folder).filter((name) => /^[0-9a-f]{32}\.json$/.test(name))
   const start = (name: string) => /"BTCUSDT:1m:(\d+)-/.exec(readFileSync(join(folder, name), 'utf8'))?.[1]
   return new Set(names.flatMap((name) => start(name) ?? []))
-}
-
-export function differences(expected: RootState, found: RootState): string[] {
-  return (Object.keys(expected) as (keyof RootState)[]).flatMap((part) => {
-    const [a, b] = [JSON.stringify(expected[part]), JSON.stringify(found[part])]
-    if (a === b) return []
-    let at = 0
-    while (a[at] === b[at]) at++
-    const around = (text: string) => text.slice(Math.max(0, at - 60), at + 100)
-    return [`${part} differs: …${around(b)}… instead of …${around(a)}…`]
-  })
 }

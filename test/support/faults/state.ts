@@ -78,3 +78,15 @@ async function ledgerOf(root: string): Promise<unknown[]> {
 
 const withoutTimes = (text: string): string =>
   text.replace(/"\d{4}-\d\d-\d\dT[^"]*"/g, '"…"').replace(/"(\w*(?:at|At|_ms|Ms))": ?\d+/g, '"$1": 0')
+
+/** Where two roots differ, a line for each part that does. */
+export function differences(expected: RootState, found: RootState): string[] {
+  return (Object.keys(expected) as (keyof RootState)[]).flatMap((part) => {
+    const [a, b] = [JSON.stringify(expected[part]), JSON.stringify(found[part])]
+    if (a === b) return []
+    let at = 0
+    while (a[at] === b[at]) at++
+    const around = (text: string) => text.slice(Math.max(0, at - 60), at + 100)
+    return [`${part} differs: …${around(b)}… instead of …${around(a)}…`]
+  })
+}
