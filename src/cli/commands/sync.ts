@@ -68,10 +68,12 @@ function syncText(report: SyncReport): string {
   ])
   const { requests, retries, durationMs, runId } = report
   const work = `${counted(requests, 'request')} (${number(retries)} ${retries === 1 ? 'retry' : 'retries'}) in ${duration(durationMs)}, run ${runId}`
-  const found = report.series.flatMap(({ series, findings: { missing: _, ...findings } }) => {
-    const counts = countsText(findings) // what is missing has its column
-    return counts === '-' ? [] : [`found in ${series}: ${counts}`]
-  })
+  const found = report.series.flatMap(
+    ({ series, findings: { missing: _, 'not-closed': __, ...findings } }) => {
+      const counts = countsText(findings) // what is missing has its column, and the forming bar is always there
+      return counts === '-' ? [] : [`found in ${series}: ${counts}`]
+    },
+  )
   return [table(columns, rows), '', ...found, `${verdict(report)}; ${work}`].join('\n')
 }
 
