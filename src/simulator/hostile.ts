@@ -193,6 +193,9 @@ function bomb(megabytes: number): Buffer {
 /** Every way to spoil an answer, by name. The same answer spoiled twice in one way is the same answer. */
 export const hostile = { ...bodies, ...deliveries, ...rows } as const satisfies Record<string, Hostility>
 
+/** Those that change rows and leave the answer's shape alone: any venue's bars can be spoiled so. */
+export const rowFaults: ReadonlySet<string> = new Set(Object.keys(rows))
+
 export type HostileName = keyof typeof hostile
 
 export const isHostileName = (name: string): name is HostileName => Object.hasOwn(hostile, name)

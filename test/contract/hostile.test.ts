@@ -18,7 +18,7 @@ const from = Date.UTC(2024, 0, 31)
 const to = from + 2 * DAY_MS
 
 /** The real pipeline, from configuration to lake, over the simulated venue. */
-async function binance(selector: string): Promise<HostileSubject> {
+async function simulated(selector: string): Promise<HostileSubject> {
   const venue = await startSimulator({
     seed: 21,
     nowMs,
@@ -32,7 +32,7 @@ async function binance(selector: string): Promise<HostileSubject> {
   const optionsOf = (root: string) => ({
     config: configSchema.parse({
       root,
-      sources: { binance: { base_url: venue.url } },
+      sources: { binance: { base_url: venue.url }, ccxt: { base_url: venue.url } },
       fetch: {
         attempts: 2,
         concurrency: 3,
@@ -94,7 +94,11 @@ function refusedBy(error: unknown): HostileRun {
   return { complete: false, problems: [error], missing: {}, findings: {} }
 }
 
-hostileContract('binance.klines', () => binance('binance:spot:BTCUSDT:1m'))
-hostileContract('binance.um-klines', () => binance('binance:um:BTCUSDT:1m'), {
+hostileContract('binance.klines', () => simulated('binance:spot:BTCUSDT:1m'))
+hostileContract('binance.um-klines', () => simulated('binance:um:BTCUSDT:1m'), {
   moments: ['a page in the middle', 'every answer'],
+})
+// Read by ccxt, newest first, another shape.
+hostileContract('bybit.ohlcv', () => simulated('bybit:spot:BTCUSDT:1m'), {
+  moments: ['a page in the middle', 'a page after a search for the first bar'],
 })

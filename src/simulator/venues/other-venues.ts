@@ -1,9 +1,10 @@
 import type { EpochMs } from '../../model/time.ts'
 import { json } from '../binance/answers.ts'
 import type { FaultBook, FaultRule } from '../faults.ts'
-import { hostile } from '../hostile.ts'
+import { hostile, isHostileName, rowFaults } from '../hostile.ts'
 import type { Answer, SimulatedRequest } from '../http.ts'
 import type { Feed } from '../market/feed.ts'
+import type { KlineRow } from '../market/rows.ts'
 import type { TrafficLog } from '../traffic.ts'
 import { bybit } from './bybit.ts'
 import { coinbase } from './coinbase.ts'
@@ -34,14 +35,23 @@ export async function answerAsOther(
     if (!match) continue
     const { query } = request
     const met = faults.next(endpoint, query.get('symbol') ?? query.get('pair') ?? query.get('instId'))
-    const served = await serve({ caught: match.slice(1), query, feed, nowMs: now() })
-    const answer = met.reduce(spoil, served.answer)
+    const spoilRows = (rows: readonly KlineRow[]) =>
+      met.filter(({ kind }) => rowFaults.has(kind)).reduce(spoiltRows, rows)
+    const served = await serve({ caught: match.slice(1), query, feed, nowMs: now(), spoilRows })
+    const answer = met.filter(({ kind }) => !rowFaults.has(kind)).reduce(spoil, served.answer)
     const bars = served.bars === undefined ? {} : { bars: served.bars }
     const names = met.map(({ kind }) => kind)
     traffic.add({ request, answer, market: 'spot', endpoint, weight: 0, used: 0, faults: names, ...bars })
     return answer
   }
   return undefined
+}
+
+/** Row faults are written for lists of rows. */
+function spoiltRows(rows: readonly KlineRow[], { kind, value }: FaultRule): readonly KlineRow[] {
+  if (!isHostileName(kind)) return rows
+  const { body } = hostile[kind].apply(json(rows), value)
+  return JSON.parse(Buffer.from(body).toString()) as readonly KlineRow[]
 }
 
 function spoil(answer: Answer, { kind, value }: FaultRule): Answer {

@@ -13,6 +13,8 @@ export interface VenueQuery {
   readonly query: URLSearchParams
   readonly feed: Feed
   readonly nowMs: EpochMs
+  /** What a fault does to the rows before they take the venue's shape. */
+  readonly spoilRows: (rows: readonly KlineRow[]) => readonly KlineRow[]
 }
 
 export interface VenueAnswer {
@@ -50,13 +52,13 @@ export interface WantedBars {
 
 /** Rows of the feed, ascending; the forming bar last, as it stands. Nothing of the future. */
 export async function rowsFor(
-  { feed, nowMs }: Pick<VenueQuery, 'feed' | 'nowMs'>,
+  { feed, nowMs, spoilRows }: Pick<VenueQuery, 'feed' | 'nowMs' | 'spoilRows'>,
   wanted: WantedBars,
 ): Promise<readonly KlineRow[]> {
   const series = feed.series('spot', wanted.symbol, wanted.timeframe)
   if (!series) return []
   const page = await selectRows(series, { ...wanted, toMs: Math.min(wanted.toMs, nowMs) })
-  return withFormingRow(series, page, nowMs)
+  return spoilRows(await withFormingRow(series, page, nowMs))
 }
 
 /** Minutes as a timeframe: 60 is `1h`. */

@@ -2,6 +2,7 @@ import type { RawResponse } from '../../model/http.ts'
 import type { Series } from '../../model/series.ts'
 import type { EpochMs, TimeRange } from '../../model/time.ts'
 import { fixedWidthMs, floorToBar, parseTimeframe, shiftBars } from '../../model/timeframe.ts'
+import { unreadable } from '../answer.ts'
 import type { AskVenue, BarWindow, DecodedPage, Source } from '../source.ts'
 
 /** What the search needs of an endpoint. */
@@ -90,7 +91,9 @@ async function earliestIn(
   ask: (request: Awaited<ReturnType<Source['request']>>) => Promise<RawResponse>,
 ): Promise<EpochMs | undefined> {
   const { body } = await ask(await endpoint.request(window))
-  const { rows } = await endpoint.decode(body, window)
+  const { rows, badRows } = await endpoint.decode(body, window)
+  // A row that cannot be read may be the very one that is looked for.
+  if (badRows.length > 0) throw unreadable(badRows[0]!.detail)
   const { startMs, endMs } = window.range
   const inside = rows.openTimeMs.filter((ms) => ms >= startMs && ms < endMs)
   return inside.length === 0 ? undefined : Math.min(...inside)
