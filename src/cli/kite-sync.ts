@@ -62,10 +62,11 @@ function planText({ instruments, complete, requests, requestsPerSecond, etaMs }:
   return `kite: ${counted(instruments, 'instrument')}, ${number(complete)} complete; ${work}`
 }
 
-function kiteText({ durationMs, requests, runId }: SyncReport, kite: KiteSummary): string {
+function kiteText({ durationMs, requests, runId, interrupted }: SyncReport, kite: KiteSummary): string {
   const lines = [
     `kite: ${counted(kite.instruments, 'instrument')}: ${number(kite.upToDate)} up to date, ${number(kite.fetched)} fetched, ${number(kite.failed)} failed, ${number(kite.skipped.length)} skipped`,
     `${number(kite.inserted)} bars inserted, ${number(kite.updated)} updated; ${counted(requests, 'request')} in ${duration(durationMs)}, run ${runId}`,
+    ...(interrupted ? ['interrupted: run the same again to go on'] : []),
     ...kite.skipped
       .slice(0, ROWS_MAX)
       .map(({ series, code, message }) => `skipped ${series}: ${code}: ${message}`),
