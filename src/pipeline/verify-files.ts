@@ -1,5 +1,5 @@
 import type { GapRun } from '../coverage/classify.ts'
-import { expectedBars } from '../coverage/expected.ts'
+import { type BarGrid, expectedBars } from '../coverage/expected.ts'
 import { GapScan } from '../coverage/gap-scan.ts'
 import type { StoredFile } from '../ledger/ledger.ts'
 import { isEverybarError } from '../model/errors.ts'
@@ -103,44 +103,57 @@ async function scanFiles(
   }
 }
 
-export interface GapsCompared {
-  /** Bars of the range that are in these files. */
-  readonly present: number
-}
-
 /**
- * Reads the open times in the lake and looks for gaps there, whatever the ledger says; then compares the two: a bar the
- * lake lacks has to be in one of the ledger's gaps, and a bar in a gap must not be in the lake.
- *
- * @param skip where the two may differ: unsettled slices, months whose file is at fault.
+ * Reads the open times in the lake and looks for gaps there, whatever the ledger says. Files that cannot be read where a
+ * run was interrupted are left out.
  */
-export async function compareGaps(
-  { lake }: Pick<FilesHouse, 'lake'>,
+export async function scanGaps(
+  lake: Lake,
   job: SeriesJob,
   range: TimeRange,
-  expected: {
-    readonly files: Pick<FilesChecked, 'good' | 'interrupted'>
-    readonly gaps: readonly GapRun[]
-    readonly anchorMs: number | undefined
-    readonly skip: RangeSet
-    readonly onFault: OnFault
-  },
-): Promise<GapsCompared> {
-  const { files, gaps, anchorMs, skip, onFault } = expected
-  // The ledger's gaps name the slots of closed sessions too.
-  const { calendar: _, ...grid } = gridOf(job, anchorMs)
+  files: Pick<FilesChecked, 'good' | 'interrupted'>,
+  anchorMs: number | undefined,
+): Promise<GapScan> {
+  const grid = slotGrid(job, anchorMs)
   const all = [...files.good, ...files.interrupted].filter((file) => overlap(file.range, range))
   const scan =
     (await scanFiles(lake, all, new GapScan(grid, range))) ??
     (await scanFiles(lake, files.good, new GapScan(grid, range)))
   if (!scan) throw new Error('files with the hashes they were written with cannot be read')
+  return scan
+}
+
+/** Every slot of the timeframe: the ledger's gaps name those of closed sessions too. */
+function slotGrid(job: SeriesJob, anchorMs: number | undefined): BarGrid {
+  const { calendar: _, ...grid } = gridOf(job, anchorMs)
+  return grid
+}
+
+/**
+ * Holds the gaps in the lake against those the ledger explains: a bar the lake lacks has to be in one of the ledger's
+ * gaps, and a bar in a gap must not be in the lake.
+ *
+ * @param expected.skip where the two may differ: unsettled slices, months whose file is at fault.
+ */
+export function compareGaps(
+  job: SeriesJob,
+  range: TimeRange,
+  scan: GapScan,
+  expected: {
+    readonly gaps: readonly GapRun[]
+    readonly anchorMs: number | undefined
+    readonly skip: RangeSet
+    readonly onFault: OnFault
+  },
+): void {
+  const { gaps, anchorMs, skip, onFault } = expected
+  const grid = slotGrid(job, anchorMs)
   if (scan.disorderMs !== undefined) {
     const path = lakePath(job.series, scan.disorderMs)
     const detail = `bar ${iso(scan.disorderMs)} does not come after the one before it`
     onFault({ kind: 'store.corrupt', path, range, openTimeMs: scan.disorderMs, detail, hint: repairHint })
   }
-  if (grid.anchorMs === undefined && anchorOf(job.series.timeframe) === undefined)
-    return { present: scan.present }
+  if (grid.anchorMs === undefined && anchorOf(job.series.timeframe) === undefined) return
   const absent = toRangeSet(scan.missing())
   const named = toRangeSet(gaps.map((gap) => gap.range))
   // A quarantined answer may stand before an older one that gave bars.
@@ -152,11 +165,8 @@ export async function compareGaps(
       onFault({ kind, path, openTimeMs: run.startMs, range: run, detail, hint: repairHint })
     }
   }
-  tell('store.bar-missing', subtract(subtract(absent, named), skip), 'in no gap, and not in the store')
-  tell(
-    'store.bar-unknown',
-    subtract(subtract(named, absent), union(skip, unsure)),
-    'in the store, and in a gap',
-  )
-  return { present: scan.present }
+  const lost = subtract(subtract(absent, named), skip)
+  tell('store.bar-missing', lost, 'in no gap, and not in the store')
+  const extra = subtract(subtract(named, absent), union(skip, unsure))
+  tell('store.bar-unknown', extra, 'in the store, and in a gap')
 }

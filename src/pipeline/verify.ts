@@ -1,6 +1,6 @@
 import { type GapRun, openClasses } from '../coverage/classify.ts'
 import { expectedBars } from '../coverage/expected.ts'
-import { toRangeSet, union } from '../model/range-set.ts'
+import { type RangeSet, toRangeSet, union } from '../model/range-set.ts'
 import { sliceRangeAt } from '../model/slice.ts'
 import { overlap, type TimeRange } from '../model/time.ts'
 import type { Lake } from '../store/lake.ts'
@@ -11,7 +11,7 @@ import { gapsOf } from './gaps.ts'
 import { gridOf, type House, type SeriesJob } from './house.ts'
 import { checkAnswers } from './verify-answers.ts'
 import { compareDeep } from './verify-deep.ts'
-import { checkFiles, compareGaps } from './verify-files.ts'
+import { checkFiles, compareGaps, scanGaps } from './verify-files.ts'
 
 export interface Verdict {
   readonly series: string
@@ -101,27 +101,23 @@ async function verifyOnce(
   const waiting = await unsettledSlices(house, job, whole)
   const waitingRanges = toRangeSet(waiting.map((one) => one.range))
   const gaps = await gapsOf(house, job, range)
-  // Threads hash the answers while this one sees to the files.
-  const [answers, files] = await Promise.all([
+  const { lake } = house
+  // Threads hash the answers while this one sees to the lake.
+  const [answers, inLake] = await Promise.all([
     checkAnswers(house, job, whole, { onFault, onProgress }),
-    house.lake && checkFiles({ ...house, lake: house.lake }, job, whole, waitingRanges, onFault),
+    lake && checkLake({ ...house, lake }, job, { range, whole, anchorMs, unsettled: waitingRanges, onFault }),
   ])
   const unsettled = union(waitingRanges, toRangeSet(answers.behindRanges))
   const skipped = new Set([...waiting.map(({ sliceId }) => sliceId), ...answers.behind, ...answers.faulty])
+  const files = inLake?.files
   const deep = options.deep === true || !files || files.unlisted
-  const inLake =
-    house.lake &&
-    files &&
-    (await compareGaps({ lake: house.lake }, job, range, {
-      files,
-      gaps,
-      anchorMs,
-      skip: deep ? [range] : union(unsettled, files.doubtful),
-      onFault,
-    }))
+  if (inLake) {
+    const skip = deep ? [range] : union(unsettled, inLake.files.doubtful)
+    compareGaps(job, range, inLake.scan, { gaps, anchorMs, skip, onFault })
+  }
   const ranges = deep ? [whole] : files.compare
   const read = await compareDeep(house, job, { ranges, anchorMs, skip: skipped, count: range, onFault })
-  const present = inLake?.present ?? read.present
+  const present = inLake?.scan.present ?? read.present
   const facts = await checkEvidence(house, job, onFault)
   const behind = waiting.length + answers.behind.size + facts
   return {
@@ -138,6 +134,22 @@ async function verifyOnce(
     filesChecked: answers.files + (files?.files ?? 0),
     barsChecked: Math.max(present, read.bars),
   }
+}
+
+async function checkLake(
+  house: Pick<House, 'ledger'> & { readonly lake: Lake },
+  job: SeriesJob,
+  options: {
+    readonly range: TimeRange
+    readonly whole: TimeRange
+    readonly anchorMs: number | undefined
+    readonly unsettled: RangeSet
+    readonly onFault: OnFault
+  },
+) {
+  const { range, whole, anchorMs, unsettled, onFault } = options
+  const files = await checkFiles(house, job, whole, unsettled, onFault)
+  return { files, scan: await scanGaps(house.lake, job, range, files, anchorMs) }
 }
 
 /** Answers the store has not settled in their current version. */
