@@ -44,7 +44,7 @@ export async function lockRoot(root: string, options: RootLockOptions): Promise<
   try {
     await acquire(db, holderPath, options)
   } catch (error) {
-    db.close()
+    tryClose(db)
     throw error
   }
   writeHolder(holderPath, options.command)
@@ -53,11 +53,7 @@ export async function lockRoot(root: string, options: RootLockOptions): Promise<
     if (!held) return
     held = false
     tryRemove(holderPath)
-    try {
-      db.close() // rolls back, and so unlocks
-    } catch {
-      // Nothing was written. What holds the lock yet goes with the process.
-    }
+    tryClose(db) // rolls back, and so unlocks
   }
   return { release, [Symbol.asyncDispose]: async () => release() }
 }
@@ -99,6 +95,13 @@ function writeHolder(path: string, command: string): void {
   } catch {
     tryRemove(temporary)
   }
+}
+
+/** Nothing was written. What holds the lock yet goes with the process. */
+function tryClose(db: DatabaseSync): void {
+  try {
+    db.close()
+  } catch {}
 }
 
 /** What stays is overwritten by the next holder. */

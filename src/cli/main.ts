@@ -116,11 +116,20 @@ function requireNode(): void {
   )
 }
 
+/** What nobody caught, a rejection that nobody awaits among it, ends the process: what it would go on with is not sure. */
+async function lastWords(error: unknown): Promise<void> {
+  const { redactText } = await import('../telemetry/redact.ts')
+  const verbosity = verbosityOf({ verbose: process.argv.includes('-vv') ? 2 : 0 })
+  writeError(error, streams, verbosity, { redact: redactText })
+  process.exit(exitCodes.failed)
+}
+
 watchLauncher()
 // A reader that has seen enough (`| head`) is no fault.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
 })
+process.on('uncaughtException', (error) => void lastWords(error))
 process.exitCode = await main(process.argv.slice(2))
 // Everything is closed by now. Should something still hold the process, it is not worth waiting for.
 setTimeout(() => process.exit(), 1_000).unref()

@@ -111,6 +111,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #shownUrl: string
   #controller: Controller | undefined
   #timer: NodeJS.Timeout | undefined
+  #phase = 0
   #over = false
   #status = 0
   #headers: Readonly<Record<string, string>> = {}
@@ -177,7 +178,12 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   #arm(ms: number, what: string): void {
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.#giveUp(timedOut(this.#shownUrl, `${what} within ${ms} ms`)), ms)
+    const phase = ++this.#phase
+    // A process that stood still finds its timers due before it reads what has long arrived: that is read first.
+    const afterReading = () => {
+      if (phase === this.#phase) this.#giveUp(timedOut(this.#shownUrl, `${what} within ${ms} ms`))
+    }
+    this.#timer = setTimeout(() => setImmediate(afterReading), ms)
   }
 
   #giveUp(error: unknown): void {

@@ -58,6 +58,10 @@ export class Runner {
     child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-4_000)
     })
+    // One that dies between two jobs is replaced by the next job.
+    child.once('exit', () => {
+      if (this.#child === child) this.#child = undefined
+    })
     await new Promise<void>((resolve, reject) => {
       child.once('message', () => resolve())
       child.once('exit', (code) =>

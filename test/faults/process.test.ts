@@ -1,0 +1,128 @@
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
+import { inFolder, type RunOptions, runCli } from '../run-cli.ts'
+import { lakeHashes } from '../support/root.ts'
+
+const BTC = 'binance:spot:BTCUSDT:1m'
+const MINUTE_MS = 60_000
+const nowMs = Date.UTC(2024, 1, 2, 15, 20, 6)
+const RANGE = ['--from', '2024-01-30']
+const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+const preload = (name: string) => fileURLToPath(new URL(`../support/${name}.ts`, import.meta.url))
+const HOUR_MS = 3_600_000
+
+let venue: Simulator
+let undisturbed: Record<string, string>
+beforeAll(async () => {
+  venue = await startSimulator({
+    seed: 4,
+    weightLimit: 1e9,
+    rttMs: 20,
+    nowMs,
+    outages: [{ startMs: nowMs - 30 * HOUR_MS, endMs: nowMs - 29 * HOUR_MS }],
+  })
+  venue.setNow(nowMs, { held: true })
+  undisturbed = await inFolder(async (root) => {
+    expect((await sync(root)).code).toBe(0)
+    return lakeHashes(root)
+  })
+})
+afterAll(() => venue.close())
+
+function sync(root: string, options: RunOptions = {}) {
+  const env = { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url, ...options.env }
+  return runCli(['sync', BTC, ...RANGE, '--root', root, '--json', '--no-progress'], { ...options, env })
+}
+
+const preloaded = (name: string, env: Readonly<Record<string, string>>): RunOptions => ({
+  command: [process.execPath, '--import', preload(name), main],
+  env,
+})
+
+describe('this machine’s clock', () => {
+  test.each([
+    ['an hour behind', { CLOCK_SHIFT_MS: String(-HOUR_MS) }],
+    ['an hour ahead', { CLOCK_SHIFT_MS: String(HOUR_MS) }],
+    ['ten years ahead', { CLOCK_SHIFT_MS: String(87_600 * HOUR_MS) }],
+    ['set back an hour during the run', { CLOCK_STEP_MS: String(-HOUR_MS) }],
+    ['set forward an hour during the run', { CLOCK_STEP_MS: String(HOUR_MS) }],
+  ])('%s: the same bars, the same end, and the next run asks for nothing', async (_name, env) => {
+    await inFolder(async (root) => {
+      const wrong = await sync(root, preloaded('shift-clock', env))
+      expect(wrong.json()).toMatchObject({ code: 0, data: { complete: true } })
+      expect(wrong.json().data.series[0].slices.partial).toBe(1)
+      expect(lakeHashes(root)).toEqual(undisturbed)
+      venue.resetStats()
+      const next = await sync(root)
+      expect(next.json().data).toMatchObject({ complete: true, series: [{ slices: { fetched: 0 } }] })
+      expect(venue.stats().klines.requests).toBe(0)
+      expect(lakeHashes(root)).toEqual(undisturbed)
+      const to = new Date(nowMs - 6_000).toISOString()
+      expect((await runCli(['verify', BTC, ...RANGE, '--to', to, '--root', root])).code).toBe(0)
+    })
+  })
+
+  test('an hour ahead: no bar that has not closed at the venue is stored', async () => {
+    await inFolder(async (root) => {
+      await sync(root, preloaded('shift-clock', { CLOCK_SHIFT_MS: String(HOUR_MS) }))
+      const sql = 'SELECT max(epoch_ms(open_time)) AS last FROM bars'
+      const { data } = (await runCli(['query', sql, '--root', root, '--json'])).json()
+      expect(data).toEqual([{ last: nowMs - 6_000 - MINUTE_MS }])
+    })
+  })
+})
+
+test('a process that stands still longer than its timeouts finishes all the same', async () => {
+  await inFolder(async (root) => {
+    const options = preloaded('stall', {
+      STALL_MS: '700',
+      EVERYBAR__FETCH__HEADERS_TIMEOUT_MS: '400',
+      EVERYBAR__FETCH__BODY_TIMEOUT_MS: '400',
+      EVERYBAR__FETCH__BACKOFF_BASE_MS: '1',
+      EVERYBAR__FETCH__BACKOFF_MAX_MS: '20',
+      EVERYBAR__FETCH__ATTEMPTS: '20',
+    })
+    expect((await sync(root, options)).json()).toMatchObject({ code: 0, data: { complete: true } })
+    expect(lakeHashes(root)).toEqual(undisturbed)
+  })
+})
+
+test.each([50, 150, 300, 450])(
+  'a rejection nobody waits for, after %i ms: exit 1 and a word, no secret, and the next run mends it',
+  async (ms) => {
+    await inFolder(async (root) => {
+      const { code, stderr, stdout } = await sync(
+        root,
+        preloaded('stray-rejection', { STRAY_MS: String(ms) }),
+      )
+      // A run that is quicker than the rejection is a whole one.
+      expect([0, 1]).toContain(code)
+      if (code === 1) expect(stderr).toContain('error[cli.unexpected] stray')
+      expect(stderr + stdout).not.toContain('hunter2')
+      expect((await sync(root)).json()).toMatchObject({ code: 0, data: { complete: true } })
+      expect(lakeHashes(root)).toEqual(undisturbed)
+    })
+  },
+)
+
+describe('few descriptors', () => {
+  const limited = (count: number): RunOptions => ({
+    command: ['/bin/sh', '-c', `ulimit -n ${count} && exec "$0" "$@"`, process.execPath, main],
+  })
+  test.skipIf(!existsSync('/bin/sh')).each([40, 48, 64])(
+    '%i: complete, or an error that says so and a next run that mends it',
+    async (count) => {
+      await inFolder(async (root) => {
+        const { code, stderr, stdout } = await sync(root, limited(count))
+        expect(code, stderr + stdout).not.toBeNull()
+        if (code !== 0)
+          expect(stderr + stdout).toMatch(/EMFILE|too many open files|descriptor|unable to open/i)
+        expect(stderr + stdout).not.toContain('cli.unexpected')
+        expect((await sync(root)).json()).toMatchObject({ code: 0, data: { complete: true } })
+        expect(lakeHashes(root)).toEqual(undisturbed)
+      })
+    },
+  )
+})
