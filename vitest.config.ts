@@ -4,6 +4,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts', 'src/**/*.test.ts'],
     globalSetup: ['test/build-once.ts'],
+    // Many of these tests run real processes side by side: on a busy machine one may meet a timeout that means nothing.
+    retry: process.env.CI ? 2 : 0,
     testTimeout: 120_000,
     hookTimeout: 120_000,
     maxWorkers: 3,
