@@ -7,7 +7,6 @@ import type { Cli } from '../cli.ts'
 import { exitCodeOfProblems, exitCodes } from '../exit-code.ts'
 import { counted, countsText, duration, number, time } from '../format.ts'
 import { type HistoryOptions, historyOptions, readHistoryOptions } from '../history-flags.ts'
-import { noteProblems } from '../problems.ts'
 import type { Runner } from '../program.ts'
 import { readSelection, readSelectionIfAny, type SelectionOptions, selectionOptions } from '../selection.ts'
 import { right, table } from '../table.ts'
@@ -25,6 +24,7 @@ export function define(command: Command, run: Runner): void {
         const recheck = options.recheck === undefined ? {} : { recheck: readRecheck(options.recheck) }
         const selection = { ...(await readSelection(cli, operands, options)), ...recheck }
         const { sync } = await import('../../app/commands.ts')
+        const { noteProblems } = await import('../problems.ts')
         const report = await sync(await cli.app(), selection)
         cli.finish()
         const problems = report.series.flatMap((one) => one.problems)
