@@ -19,7 +19,7 @@ import { type ExplainedGap, explainGaps, jobsOf, listGaps, listRevisions, status
 import { planAll } from './plan.ts'
 import type { RebuildOptions } from './rebuild.ts'
 import { syncAll } from './sync.ts'
-import { refuseUnknownVenue, VenueBook } from './venues.ts'
+import { VenueBook } from './venues.ts'
 import { type VerifyOptions, verifyAll } from './verify.ts'
 
 /** What every command is given. */
@@ -79,7 +79,7 @@ async function refuseUnserved({ config, onEvent }: AppContext, { series }: Selec
     try {
       const known = book.canonical(one)
       if (book.isNative(known) || book.serves(known)) jobOf(book, known)
-      else await refuseUnknownVenue(known)
+      else await book.refuseUnserved(known.instrument)
       return
     } catch (error) {
       refused ??= error

@@ -3,12 +3,12 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import type { Fetcher } from '../fetch/fetcher.ts'
-import { EverybarError } from '../model/errors.ts'
+import { EverybarError, isEverybarError } from '../model/errors.ts'
 import type { Clock, OnEvent } from '../model/events.ts'
 import { TEMPORARY_PREFIX, writeFileAtomic } from '../model/filesystem.ts'
 import { type Series, seriesId, series as seriesOf } from '../model/series.ts'
 import { ccxtSources } from '../source/ccxt/ccxt-source.ts'
-import { openExchange } from '../source/ccxt/exchange.ts'
+import { isMarketType, openExchange, refuseUnknownMarket, unknownMarket } from '../source/ccxt/exchange.ts'
 import { type KnownVenue, learnVenue, marketNamed, withMarket } from '../source/ccxt/known-venue.ts'
 import type { Source } from '../source/source.ts'
 import { nodeFileSystem } from './filesystem.ts'
@@ -113,17 +113,39 @@ export class VenueBook {
     return known !== undefined && marketNamed(known, market, symbol) !== undefined
   }
 
+  /**
+   * Refuses a market that nothing can serve: neither a source of ours nor ccxt, by what it says of the venue. Asks nobody.
+   *
+   * @throws EverybarError `source.unknown-venue`, `source.unknown-market`, `source.no-bars`, `source.ccxt-missing` (abort).
+   */
+  async refuseUnserved({ venue, market }: Pick<Series['instrument'], 'venue' | 'market'>): Promise<void> {
+    const native = this.sources.slice(0, this.#native).filter(({ spec }) => spec.venue === venue)
+    const own = [...new Set(native.flatMap(({ spec }) => spec.markets))]
+    try {
+      const { exchange } = await openExchange(venue)
+      refuseUnknownMarket(exchange, market, own)
+    } catch (error) {
+      // A venue of ours need not be known to ccxt, nor ccxt be installed to tell a slip.
+      const slip = isEverybarError(error, 'source.ccxt-missing') && !isMarketType(market)
+      if (own.length > 0 && (slip || isEverybarError(error, 'source.unknown-venue')))
+        throw unknownMarket(venue, market, own)
+      throw error
+    }
+  }
+
   /** Several that want the same listing share one question. A failure is not kept. */
   #listingOf(venue: string, market: string, rooms: VenueRooms): Promise<KnownVenue> {
     const key = `${venue}:${market}`
     const asked = this.#listings.get(key)
     if (asked) return asked
     const { fetcher, clock, signal } = rooms
-    const listing = learnVenue(venue, market, {
-      ask: (request, check) => fetcher.fetch(request, { check, ...(signal && { signal }) }),
-      baseUrl: this.#baseUrl(venue),
-      nowMs: clock.nowMs(),
-    })
+    const listing = this.refuseUnserved({ venue, market }).then(() =>
+      learnVenue(venue, market, {
+        ask: (request, check) => fetcher.fetch(request, { check, ...(signal && { signal }) }),
+        baseUrl: this.#baseUrl(venue),
+        nowMs: clock.nowMs(),
+      }),
+    )
     this.#listings.set(key, listing)
     listing.catch(() => this.#listings.delete(key))
     return listing
@@ -166,15 +188,6 @@ export class VenueBook {
       })
     return this.#writing
   }
-}
-
-/**
- * Whether anything can serve a venue: a source of ours, or ccxt by its name. Asks nobody.
- *
- * @throws EverybarError `source.unknown-venue`, `source.no-bars`, `source.ccxt-missing` (abort).
- */
-export async function refuseUnknownVenue({ instrument }: Series): Promise<void> {
-  await openExchange(instrument.venue)
 }
 
 function readKnown(text: string): KnownVenue | undefined {

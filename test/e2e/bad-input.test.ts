@@ -25,6 +25,7 @@ afterEach(() => venue.setFaults(''))
 
 const env = () => ({
   EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url,
+  EVERYBAR__SOURCES__CCXT__BASE_URL: venue.url,
   EVERYBAR__FETCH__ATTEMPTS: '3',
   EVERYBAR__FETCH__BACKOFF_BASE_MS: '10',
   EVERYBAR__FETCH__BODY_TIMEOUT_MS: '1000',
@@ -146,6 +147,16 @@ describe('what a person may ask for', () => {
   test.each<[args: string, exit: number, code: string, hint: string]>([
     ['sync nosuch:spot:BTCUSDT:1m', 2, 'source.unknown-venue', ''],
     ['plan nosuch:spot:BTCUSDT:1m', 2, 'source.unknown-venue', ''],
+    [
+      'sync binance:nosuch:BTCUSDT:1m',
+      2,
+      'source.unknown-market',
+      'binance has markets spot, um; through ccxt swap',
+    ],
+    ['plan binance:nosuch:BTCUSDT:1m', 2, 'source.unknown-market', 'binance has markets spot, um'],
+    ['sync binance:nosuch:BTC*:1m', 2, 'source.unknown-market', 'binance has markets spot, um'],
+    ['sync kraken:swap:BTC/USD:1h', 2, 'source.unknown-market', 'kraken has markets spot.'],
+    ['sync kite:nosuch:INFY:1d', 2, 'source.unknown-market', 'kite has markets nse, bse'],
     ['sync binance:spot:BTCUSDT:7m', 2, 'source.unknown-timeframe', '1m'],
     ['sync binance:um:BTCUSDT:1s', 2, 'source.unknown-timeframe', '1m'],
     ['sync binance:spot:DOGE*:1m', 2, 'series.no-match', '*'],
@@ -153,10 +164,12 @@ describe('what a person may ask for', () => {
     await inFolder(async (folder) => {
       const root = join(folder, 'root')
       const range = line.includes('*') ? [] : RANGE
+      venue.resetStats()
       const result = (await run(root, ...line.split(' '), ...range)).json()
       expect(result).toMatchObject({ ok: false, code: exit, error: { code } })
       expect(result.error!.hint).toContain(hint)
       expect((await run(root, 'status')).code, 'there is no root').toBe(10)
+      if (code === 'source.unknown-market') expect(venue.log()).toEqual([])
     })
   })
 

@@ -237,6 +237,44 @@ export const converse = <T>(
   run: () => Promise<T>,
 ): Promise<T> => calls.run({ kind: 'ask', cost: 1, ask }, run)
 
+/** What ccxt tells markets apart by; the market of our series. */
+const marketTypes = ['spot', 'swap', 'future', 'option'] as const
+
+export const isMarketType = (name: string): boolean => marketTypes.some((type) => type === name)
+
+/**
+ * @param own markets of the venue that are served without ccxt, for the hint.
+ * @throws EverybarError `source.unknown-market` (abort) where ccxt has no such market of the exchange. Asks nobody.
+ */
+export function refuseUnknownMarket(
+  { id, has }: Pick<Exchange, 'id' | 'has'>,
+  type: string,
+  own: readonly string[] = [],
+): void {
+  if (isMarketType(type) && has[type] !== false) return
+  throw unknownMarket(
+    id,
+    type,
+    own,
+    marketTypes.filter((one) => has[one] === true && !own.includes(one)),
+  )
+}
+
+/** @param own served by sources of ours. @param others served by ccxt. */
+export function unknownMarket(
+  venue: string,
+  market: string,
+  own: readonly string[],
+  others: readonly string[] = [],
+): EverybarError {
+  const through = own.length > 0 && others.length > 0 ? `; through ccxt ${others.join(', ')}` : ''
+  const names = own.length > 0 ? own.join(', ') + through : others.join(', ')
+  return new EverybarError('source.unknown-market', `${venue} has no market "${market}"`, {
+    recovery: 'abort',
+    hint: `${venue} has markets ${names}.`,
+  })
+}
+
 function unknownVenue(venue: string, known: readonly string[]): EverybarError {
   const like = known.filter((id) => id.includes(venue) || venue.includes(id)).slice(0, 5)
   return new EverybarError('source.unknown-venue', `neither everybar nor ccxt knows a venue "${venue}"`, {

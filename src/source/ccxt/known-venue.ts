@@ -47,7 +47,12 @@ const rowsIn = (feature: unknown): number | undefined => {
   return typeof found === 'number' && found > 0 ? Math.floor(found) : undefined
 }
 
-/** Every market of one type that the venue lists, in its order, and the venue's traits. Asks it through `ask`. */
+/**
+ * Every market of one type that the venue lists, in its order, and the venue's traits. Asks it through `ask`.
+ *
+ * @throws EverybarError `source.ccxt-missing`, `source.unknown-venue`, `source.unknown-market`, `source.no-bars` (abort), or what
+ *   `ask` throws.
+ */
 export async function learnVenue(
   venue: string,
   type: string,
