@@ -12,6 +12,7 @@ import type { EpochMs } from '../model/time.ts'
 import { anchorOf } from '../model/timeframe.ts'
 import type { Source } from '../source/source.ts'
 import type { Store } from '../store/store.ts'
+import type { SeriesTurns } from './turns.ts'
 
 /** The rooms a bar passes through, opened by `app` and handed to everything in the corridor. */
 export interface House {
@@ -27,6 +28,8 @@ export interface House {
   readonly concurrency: number
   /** When the market of an instrument is open; absent, or `undefined`, for those that never close. */
   readonly calendarOf?: (instrument: Instrument) => SessionCalendar | undefined
+  /** Where several pieces of work share the house: whose turn it is at a series. */
+  readonly turns?: SeriesTurns
 }
 
 /** A series with everything that follows from which endpoint serves it. */

@@ -11,6 +11,7 @@ import { dueEnd, planSeries, SOME_DAY_MS } from './plan-series.ts'
 import { type ResolvedRange, resolveRange, type Wish } from './range.ts'
 import { type Replayed, replay } from './replay.ts'
 import { forgetPassedEnd } from './silence.ts'
+import { inTurns } from './sync-in-turns.ts'
 import type { VenueClock, Venues } from './venue-clock.ts'
 
 /** What became of one series. */
@@ -39,6 +40,8 @@ export interface Signals {
   readonly stop: AbortSignal
   /** Once aborted what is under way is given up too; nothing is lost. */
   readonly hardStop: AbortSignal
+  /** Once aborted somebody else waits for the series: what is left of it goes on in a turn of its own. */
+  readonly asked?: AbortSignal
 }
 
 /**
@@ -53,7 +56,7 @@ export async function syncSeries(
   signals: Signals,
 ): Promise<SeriesOutcome> {
   const startedMs = house.clock.monotonicMs()
-  const outcome = await trySeries(house, venues, wish, signals)
+  const outcome = await inTurns(house, wish.series, signals, (own) => trySeries(house, venues, wish, own))
   house.onEvent({
     event: outcome.complete ? 'history_complete' : 'history_incomplete',
     series: seriesId(wish.series),
@@ -92,10 +95,11 @@ async function replayStores(
   house: House,
   job: SeriesJob,
   range: TimeRange,
-  { stop }: Signals,
+  signals: Signals,
 ): Promise<Replayed> {
   const all: Replayed[] = []
-  for (const store of house.stores) all.push(await replay(house, job, store, { range, signal: stop }))
+  const signal = stopOrAsked(signals)
+  for (const store of house.stores) all.push(await replay(house, job, store, { range, signal }))
   return { ...all[0]!, errors: all.flatMap(({ errors }) => errors) }
 }
 
@@ -106,8 +110,9 @@ async function fetchSeries(
   job: SeriesJob,
   { range, clock: known }: ResolvedRange,
   { recheck }: Wish,
-  { stop, hardStop }: Signals,
+  signals: Signals,
 ): Promise<{ fetched?: Fetched; planned: number; clock: VenueClock | undefined }> {
+  const { stop, hardStop } = signals
   const firstMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
   const plan = (atMs: EpochMs, from = firstMs) =>
     planSeries(house, job, { range, firstMs: from, venueNowMs: atMs, recheck })
@@ -116,9 +121,13 @@ async function fetchSeries(
   if ((await plan(clock.nowMs())).count === 0) return { planned: 0, clock }
   const anchorMs = await firstBar(house, job, stop)
   const todo = await plan(clock.nowMs(), anchorMs)
-  const fetched = await fetchMissing(house, job, todo, { clock, anchorMs, stop, hardStop })
+  // What the venue is asked for the clock by serves other series too: only the bars give way to who waits.
+  const context = { clock, anchorMs, stop: stopOrAsked(signals), hardStop }
+  const fetched = await fetchMissing(house, job, todo, context)
   return { fetched, planned: todo.count, clock }
 }
+
+const stopOrAsked = ({ stop, asked }: Signals): AbortSignal => (asked ? AbortSignal.any([stop, asked]) : stop)
 
 /** What is missing now. Without the venue's clock, ours says which bars are due: they are not complete either way. */
 function gapsNow(

@@ -1,0 +1,20 @@
+import type { LiveState } from '../pipeline/live-state.ts'
+
+export type { LiveSeriesState, LiveState } from '../pipeline/live-state.ts'
+
+/** What became of following series live, when it is over. */
+export interface LiveReport {
+  readonly runId: string
+  readonly cycles: number
+  /** Final bars that were new. */
+  readonly bars: number
+  readonly durationMs: number
+  readonly state: LiveState
+}
+
+/** A run that goes on until its signal stops it. */
+export interface LiveRun {
+  readonly state: () => LiveState
+  /** Resolves after a clean stop; rejects where all of it ended, for instance with the ledger. */
+  readonly done: Promise<LiveReport>
+}
