@@ -93,10 +93,13 @@ function withMemory(store: Store, clock: Clock): Store {
       throw error
     }
   }
+  const { provisional } = store
   return {
     traits: store.traits,
     name: store.name,
     commit: (...given) => watched(() => store.commit(...given)),
+    append: (...given) => watched(() => store.append(...given)),
+    ...(provisional && { provisional: (...given) => watched(() => provisional.apply(store, given)) }),
     replace: (...given) => watched(() => store.replace(...given)),
     extent: (...given) => watched(() => store.extent(...given)),
     scan: (...given) => {

@@ -10,8 +10,9 @@ import {
   sliceBatch,
 } from '../model/bar.ts'
 import { EverybarError } from '../model/errors.ts'
+import { seriesId } from '../model/series.ts'
 import { type EpochMs, iso, monthOf, type TimeRange } from '../model/time.ts'
-import type { CommitResult } from './store.ts'
+import type { AppendEntry, CommitResult } from './store.ts'
 
 /** How many revised open times a commit names. */
 const REVISED_TOLD = 100
@@ -47,12 +48,30 @@ export function checkBatch(batch: BarBatch): void {
   }
 }
 
+/**
+ * `checkBatch` for all entries of an `append`, and that no series stands in two of them.
+ *
+ * @throws EverybarError `store.bad-batch` (abort).
+ */
+export function checkEntries(entries: readonly AppendEntry[]): void {
+  const seen = new Set<string>()
+  for (const { series, batch } of entries) {
+    checkBatch(batch)
+    const id = seriesId(series)
+    if (seen.has(id)) throw badBatch(`${id} stands in two entries of one append`)
+    seen.add(id)
+  }
+}
+
 function refuse(i: number, what: string): never {
-  throw new EverybarError('store.bad-batch', `bar ${i} of the batch cannot be stored: ${what}`, {
+  throw badBatch(`bar ${i} of the batch cannot be stored: ${what}`)
+}
+
+const badBatch = (what: string): EverybarError =>
+  new EverybarError('store.bad-batch', what, {
     recovery: 'abort',
     hint: 'Stores take validated bars only: ascending open times, finite prices. This is a bug; please report it.',
   })
-}
 
 /** A batch cut at the first of each UTC month; the parts share its memory. Nothing for an empty batch. */
 export function* byMonth(batch: BarBatch): Generator<{ month: TimeRange; bars: BarBatch }> {

@@ -49,6 +49,12 @@ export interface StoredExtent {
   readonly lastMs: EpochMs
 }
 
+/** Bars of one series, among those of others that go to a store together. */
+export interface AppendEntry {
+  readonly series: Series
+  readonly batch: BarBatch
+}
+
 /**
  * Where final bars are kept. A projection of the archive: it can always be made again. Equal rows change nothing;
  * a repeat is harmless.
@@ -66,6 +72,28 @@ export interface Store extends AsyncDisposable {
    *   `store.corrupt` (abort: what is there already cannot be read; rebuild it).
    */
   commit(series: Series, batch: BarBatch, signal?: AbortSignal): Promise<CommitResult>
+
+  /**
+   * As `commit` for each entry, for a few newly closed bars of many series at once: what it costs does not depend on how
+   * much history a series has, where the bars are newer than the last. One result for each entry, in their order. All or
+   * none of each entry, or of each calendar month of it where a month is rewritten. Durable when it resolves. No entries
+   * and empty batches do nothing.
+   *
+   * When it rejects, any of the entries may be stored; a repeat is harmless, and entries one by one tell which is at
+   * fault.
+   *
+   * @throws EverybarError as `commit` does; `store.bad-batch` (abort) also for a series that stands in two entries, before
+   *   anything is stored.
+   */
+  append(entries: readonly AppendEntry[], signal?: AbortSignal): Promise<readonly CommitResult[]>
+
+  /**
+   * Takes the bar of each series that has not closed yet, in place of the one before it, apart from the final bars: no
+   * reader of those ever sees it. Absent where a store keeps none, or is not asked to.
+   *
+   * @param entries one bar for each series. @throws EverybarError as `append` does.
+   */
+  provisional?(entries: readonly AppendEntry[], signal?: AbortSignal): Promise<void>
 
   /**
    * Makes the store hold exactly `batch` in `range`: bars there that are not in the batch are removed. Used by repair

@@ -5,7 +5,7 @@
 export type { Archive, ArchivedResponse, ArchiveFolder } from '../archive/archive.ts'
 export type { Ledger, LedgerSeries, SliceRecord, SliceStatus } from '../ledger/ledger.ts'
 export type { EndpointSpec, Source } from '../source/source.ts'
-export type { CommitResult, Store, StoreTraits } from '../store/store.ts'
+export type { AppendEntry, CommitResult, Store, StoreTraits } from '../store/store.ts'
 export { type ArchiveSubject, archiveContract } from './archive-contract.ts'
 export { type CrashFileSystem, crashFileSystem, PowerCut } from './crash-filesystem.ts'
 export {

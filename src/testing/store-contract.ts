@@ -1,8 +1,19 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Bar, type BarBatch, barsOf, batchFromBars, concatBatches, emptyBatch } from '../model/bar.ts'
+import { type BarBatch, barsOf, batchFromBars, concatBatches, emptyBatch } from '../model/bar.ts'
 import { parseSeries, type Series } from '../model/series.ts'
 import { monthOf, type TimeRange } from '../model/time.ts'
 import type { CommitResult, Store } from '../store/store.ts'
+import { appendCases } from './store-append-contract.ts'
+import {
+  contentOf,
+  everything,
+  MINUTE,
+  minuteBars,
+  minutes,
+  oddSeries,
+  rows,
+  start,
+} from './store-samples.ts'
 
 /** A place where a store keeps bars, empty at first. */
 export interface StorePlace {
@@ -12,47 +23,8 @@ export interface StorePlace {
   readonly remove?: () => Promise<void>
 }
 
-const MINUTE = 60_000
-const start = Date.UTC(2024, 0, 31, 23, 0)
-const everything: TimeRange = { startMs: 0, endMs: Date.UTC(2100, 0, 1) }
-
-/** Bars of minutes `from` up to `to` after 2024-01-31 23:00: minute 60 is the first of the next month. */
-export function minuteBars(
-  from: number,
-  to: number,
-  change: (minute: number) => Partial<Bar> = () => ({}),
-): BarBatch {
-  return batchFromBars(
-    Array.from({ length: to - from }, (_, i) => {
-      const price = 100 + ((from + i) % 17) / 10
-      const bar = { openTimeMs: start + (from + i) * MINUTE, open: price, high: price + 1, low: price - 1 }
-      return { ...bar, close: price, volume: from + i, ...change(from + i) }
-    }),
-  )
-}
-
-const minutes = (from: number, to: number): TimeRange => ({
-  startMs: start + from * MINUTE,
-  endMs: start + to * MINUTE,
-})
-
-async function contentOf(store: Store, series: Series, range = everything): Promise<BarBatch> {
-  const runs: BarBatch[] = []
-  for await (const run of store.scan(series, range)) runs.push(run)
-  return concatBatches(runs)
-}
-
 /** What a store says of its files, if it says anything. */
 const filesIn = ({ files }: CommitResult) => (files ? { files } : {})
-
-const rows = (batch: BarBatch) => barsOf(batch).map(plain)
-/** A bar without native fields that say nothing: absent and unknown are the same. */
-function plain({ native = {}, ...bar }: Bar): Bar {
-  return {
-    ...bar,
-    native: Object.fromEntries(Object.entries(native).filter(([, value]) => !Number.isNaN(value))),
-  }
-}
 
 /** What every store promises. `place` makes a new empty place for each group of cases. */
 export function storeContract(name: string, makePlace: () => Promise<StorePlace>): void {
@@ -266,21 +238,7 @@ export function storeContract(name: string, makePlace: () => Promise<StorePlace>
     })
 
     test('series never share a bar: case, market, price kind, odd characters', async () => {
-      const ids = [
-        'BTCUSDT:1m',
-        'btcusdt:1m',
-        'BTCUSDT:1M',
-        'BTC/USDT:1m',
-        'BTC-USDT:1m',
-        'BTC-2fUSDT:1m',
-        'BTC/USDT:USDT:1m',
-        "O'HARA:1m",
-        '"Q";DROP TABLE bars;--:1m',
-        '１２３４５６:1m',
-        '../../etc/passwd:1m',
-        'a%b_c*[d]?:1m',
-        'x\\y:1m',
-      ].flatMap((rest) => [`same:spot:${rest}`, `same:um:${rest}`, `same:spot:${rest}@mark`])
+      const ids = oddSeries('same')
       const all = ids.map(parseSeries)
       for (const [i, series] of all.entries()) await store.commit(series, minuteBars(i, i + 2))
       for (const [i, series] of all.entries()) {
@@ -337,6 +295,8 @@ export function storeContract(name: string, makePlace: () => Promise<StorePlace>
       bars.close.fill(-1)
       expect(rows(await contentOf(store, series))).toEqual(rows(minuteBars(0, 5)))
     })
+
+    appendCases({ store: () => store, place: () => place, fresh })
 
     test('everything is there after closing and opening again', async () => {
       const series = fresh()

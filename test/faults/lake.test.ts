@@ -10,7 +10,7 @@ import { Engine } from '../../src/store/parquet/engine.ts'
 import { writeError } from '../../src/store/parquet/errors.ts'
 import { type LakeFilesystem, nodeFilesystem } from '../../src/store/parquet/filesystem.ts'
 import { openLake } from '../../src/store/parquet/open-lake.ts'
-import { minuteBars } from '../../src/testing/store-contract.ts'
+import { minuteBars } from '../../src/testing/store-samples.ts'
 
 const series = parseSeries('test:spot:BTCUSDT:1m')
 const always = { startMs: 0, endMs: Date.UTC(2100, 0, 1) }

@@ -365,6 +365,7 @@ const failing = (names: ReadonlySet<string>): Store => {
       if (names.has(of.instrument.symbol)) throw new Error('the transaction was rolled back')
       return inner.commit(of, batch, signal)
     },
+    append: inner.append.bind(inner),
     replace: inner.replace.bind(inner),
     scan: inner.scan.bind(inner),
     extent: inner.extent.bind(inner),

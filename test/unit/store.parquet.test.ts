@@ -10,7 +10,7 @@ import { parseSeries, seriesId } from '../../src/model/series.ts'
 import { monthOf } from '../../src/model/time.ts'
 import type { Lake } from '../../src/store/lake.ts'
 import { openLake } from '../../src/store/parquet/open-lake.ts'
-import { minuteBars } from '../../src/testing/store-contract.ts'
+import { minuteBars } from '../../src/testing/store-samples.ts'
 
 const series = parseSeries('test:spot:BTCUSDT:1m')
 const always = { startMs: 0, endMs: Date.UTC(2100, 0, 1) }

@@ -7,7 +7,7 @@ import { parseSeries } from '../../src/model/series.ts'
 import { openLake } from '../../src/store/parquet/open-lake.ts'
 import { type Cell, type QueryColumn, queryLake } from '../../src/store/query.ts'
 import { type QueryFormat, queryFormatter } from '../../src/store/query-format.ts'
-import { minuteBars } from '../../src/testing/store-contract.ts'
+import { minuteBars } from '../../src/testing/store-samples.ts'
 
 const odd = `O'HARA"; DROP TABLE bars;--`
 let root: string

@@ -1,9 +1,9 @@
 import { type BarBatch, batchWithin } from '../../model/bar.ts'
 import { type Series, seriesId } from '../../model/series.ts'
 import type { TimeRange } from '../../model/time.ts'
-import { checkBatch, checkWithin } from '../bars.ts'
+import { checkBatch, checkEntries, checkWithin } from '../bars.ts'
 import { withoutMisfits } from '../common/misfits.ts'
-import type { CommitResult, SetAsideBar, Store, StoredExtent, StoreTraits } from '../store.ts'
+import type { AppendEntry, CommitResult, SetAsideBar, Store, StoredExtent, StoreTraits } from '../store.ts'
 import { Api, typed } from './api.ts'
 import { keyOf, wholeColumns } from './columns.ts'
 import { Dml } from './dml.ts'
@@ -87,6 +87,13 @@ class OpenBigQueryStore implements BigQueryStore {
       }
       return this.#report(series, batch, sum(merged), setAside)
     })
+  }
+
+  async append(entries: readonly AppendEntry[], signal?: AbortSignal): Promise<readonly CommitResult[]> {
+    checkEntries(entries)
+    const results: CommitResult[] = []
+    for (const { series, batch } of entries) results.push(await this.commit(series, batch, signal))
+    return results
   }
 
   async replace(

@@ -1,8 +1,16 @@
 import { type BarBatch, batchWithin, emptyBatch, pickBars } from '../../model/bar.ts'
 import { type Series, seriesId } from '../../model/series.ts'
 import type { TimeRange } from '../../model/time.ts'
-import { byMonth, checkBatch, checkWithin, mergeBars, replaceBars, withoutBlankColumns } from '../bars.ts'
-import type { CommitResult, Store, StoredExtent } from '../store.ts'
+import {
+  byMonth,
+  checkBatch,
+  checkEntries,
+  checkWithin,
+  mergeBars,
+  replaceBars,
+  withoutBlankColumns,
+} from '../bars.ts'
+import type { AppendEntry, CommitResult, Store, StoredExtent } from '../store.ts'
 
 /** What memory stores of one name share: pass the same one to open a store again. */
 export type MemoryShelf = Map<string, BarBatch>
@@ -33,6 +41,12 @@ class MemoryStore implements Store {
     const { batch: merged, ...result } = mergeBars(this.kept(series), ownCopy(batch))
     this.keep(series, merged)
     return result
+  }
+
+  async append(entries: readonly AppendEntry[], signal?: AbortSignal): Promise<readonly CommitResult[]> {
+    checkEntries(entries)
+    signal?.throwIfAborted()
+    return Promise.all(entries.map(({ series, batch }) => this.commit(series, batch)))
   }
 
   async replace(

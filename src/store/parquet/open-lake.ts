@@ -5,9 +5,17 @@ import { type OnEvent, silent } from '../../model/events.ts'
 import { lakePath } from '../../model/lake.ts'
 import { type Series, seriesId } from '../../model/series.ts'
 import { monthOf, overlap, type TimeRange } from '../../model/time.ts'
-import { byMonth, checkBatch, checkWithin, mergeBars, nothingChanged, replaceBars } from '../bars.ts'
+import {
+  byMonth,
+  checkBatch,
+  checkEntries,
+  checkWithin,
+  mergeBars,
+  nothingChanged,
+  replaceBars,
+} from '../bars.ts'
 import type { Lake, LakeFile } from '../lake.ts'
-import type { CommitResult, StoredExtent, StoreTraits } from '../store.ts'
+import type { AppendEntry, CommitResult, StoredExtent, StoreTraits } from '../store.ts'
 import { Engine } from './engine.ts'
 import { readError } from './errors.ts'
 import { readExtent } from './extent.ts'
@@ -83,6 +91,13 @@ class ParquetLake implements Lake {
       total = sum(total, changed)
     }
     return total
+  }
+
+  async append(entries: readonly AppendEntry[], signal?: AbortSignal): Promise<readonly CommitResult[]> {
+    checkEntries(entries)
+    const results: CommitResult[] = []
+    for (const { series, batch } of entries) results.push(await this.commit(series, batch, signal))
+    return results
   }
 
   async replace(

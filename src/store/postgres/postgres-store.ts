@@ -2,8 +2,8 @@ import type { BarBatch } from '../../model/bar.ts'
 import { type OnEvent, silent } from '../../model/events.ts'
 import type { Series } from '../../model/series.ts'
 import { monthOf, type TimeRange } from '../../model/time.ts'
-import { checkBatch, checkWithin, nothingChanged } from '../bars.ts'
-import type { CommitResult, Store, StoredExtent, StoreTraits } from '../store.ts'
+import { checkBatch, checkEntries, checkWithin, nothingChanged } from '../bars.ts'
+import type { AppendEntry, CommitResult, Store, StoredExtent, StoreTraits } from '../store.ts'
 import { commitBatch, type Writer } from './commit.ts'
 import { barsLayout, layoutOf, type TableLayout } from './layout.ts'
 import { type PostgresSettings, type PostgresStoreOptions, settingsOf } from './options.ts'
@@ -64,6 +64,13 @@ class OpenPostgresStore implements PostgresStore {
     const result = await commitBatch(this.#writer, { series, batch }, signal)
     if (result.inserted + result.revised > 0) this.#touch(spanOf(batch))
     return result
+  }
+
+  async append(entries: readonly AppendEntry[], signal?: AbortSignal): Promise<readonly CommitResult[]> {
+    checkEntries(entries)
+    const results: CommitResult[] = []
+    for (const { series, batch } of entries) results.push(await this.commit(series, batch, signal))
+    return results
   }
 
   async replace(
