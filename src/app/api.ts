@@ -130,6 +130,15 @@ export interface SeriesStatus {
   readonly complete: boolean
   /** Slices each store is behind the archive. */
   readonly behind: Readonly<Record<string, number>>
+  /**
+   * End of the last bar that is due: final, and in a session. `null` for a series that was never asked for, and before
+   * its first bar is due; so are the other two.
+   */
+  readonly dueMs: EpochMs | null
+  /** From the end of what is there to `dueMs`, without the time in which the market was closed; 0 when level. */
+  readonly lagMs: number | null
+  /** How long the first bar of the lag has been due; 0 when level. */
+  readonly overdueMs: number | null
 }
 
 export interface VerifyReport {

@@ -5,6 +5,7 @@ import { hull } from '../model/range-set.ts'
 import { parseSeries, type Series } from '../model/series.ts'
 import { iso, type TimeRange, timeRange } from '../model/time.ts'
 import { knownEdge } from '../pipeline/edges.ts'
+import { type Freshness, freshnessOf } from '../pipeline/freshness.ts'
 import { gapsOf } from '../pipeline/gaps.ts'
 import { type DatedRevision, revisionsOf } from '../pipeline/history.ts'
 import { jobOf, type SeriesJob } from '../pipeline/house.ts'
@@ -130,6 +131,7 @@ export async function statusOf(
   }
   const anchorMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
   const open = gaps.some((gap) => openClasses.has(gap.class))
+  const fresh = await freshness(house, job, selection)
   return {
     series: job.id,
     endpoint: job.ref.endpoint,
@@ -142,5 +144,20 @@ export async function statusOf(
     coverage: range ? coverageOf(job, range, gaps, anchorMs) : 0,
     complete: range !== undefined && !open && Object.values(behind).every((count) => count === 0),
     behind,
+    dueMs: fresh?.dueMs ?? null,
+    lagMs: fresh?.lagMs ?? null,
+    overdueMs: fresh?.overdueMs ?? null,
   }
+}
+
+/** How fresh a series is by this machine's clock; one whose end is named is fresh when it reaches that. */
+export function freshness(
+  house: OpenHouse,
+  job: SeriesJob,
+  selection: Partial<Selection>,
+): Promise<Freshness | undefined> {
+  const nowMs = house.clock.nowMs()
+  const { to } = endsFor(selection, job.id)
+  const untilMs = to?.kind === 'at' ? to.ms : to?.kind === 'ago' ? nowMs - to.ms : undefined
+  return freshnessOf(house, job, { nowMs, untilMs })
 }

@@ -38,6 +38,12 @@ export function readWhen(text: string): When | undefined {
   return match ? instant(match) : undefined
 }
 
+/** `90s`, `5m`, `2h`, `1d` or `1w` in milliseconds; `undefined` for anything else, 0 among it. */
+export function readDuration(text: string): number | undefined {
+  const match = /^([1-9]\d{0,8})([smhdw])$/.exec(text.trim())
+  return match ? Number(match[1]) * relativeUnitMs[match[2]!]! : undefined
+}
+
 function instant(match: RegExpExecArray): When | undefined {
   const [year, month, day, hour, minute, second] = [0, 1, 1, 0, 0, 0].map((least, i) =>
     match[i + 1] === undefined ? least : Number(match[i + 1]),
