@@ -1,4 +1,15 @@
-import { copyFile, link, mkdir, open, opendir, readFile, rename, rm, stat } from 'node:fs/promises'
+import {
+  copyFile,
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  opendir,
+  readFile,
+  rename,
+  rm,
+  stat,
+} from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type FileSystem, faultCode, TEMPORARY_PREFIX, type WritableFile } from '../model/filesystem.ts'
@@ -18,14 +29,34 @@ async function withDescriptor<T>(attempt: () => Promise<T>): Promise<T> {
 }
 
 async function create(path: string): Promise<WritableFile> {
-  const file = await withDescriptor(() => open(path, 'wx'))
+  return writable(await withDescriptor(() => open(path, 'wx')), 0)
+}
+
+async function extend(path: string, at: number): Promise<WritableFile> {
+  const file = await withDescriptor(() => open(path, 'r+'))
+  try {
+    if ((await file.stat()).size > at) await file.truncate(at)
+    return writable(file, at)
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+function writable(file: FileHandle, start: number): WritableFile {
+  let end = start
   return {
     write: async (parts) => {
       const bytes = parts.reduce((sum, part) => sum + part.byteLength, 0)
-      const { bytesWritten } = await file.writev(parts as Uint8Array[])
+      const { bytesWritten } = await file.writev(parts as Uint8Array[], end)
+      end += bytesWritten
       if (bytesWritten === bytes) return
       const rest = Buffer.concat(parts).subarray(bytesWritten)
-      for (let at = 0; at < rest.length; ) at += (await file.write(rest, at)).bytesWritten
+      for (let at = 0; at < rest.length; ) {
+        const more = await file.write(rest, at, rest.length - at, end)
+        at += more.bytesWritten
+        end += more.bytesWritten
+      }
     },
     // The size is part of the data: fdatasync covers both, and spares the journal the times.
     sync: () => file.datasync(),
@@ -88,6 +119,7 @@ async function stamp(path: string): Promise<string | undefined> {
 /** The machine's own files. */
 export const nodeFileSystem: FileSystem = {
   create,
+  extend,
   readFile: (path) => withDescriptor(() => readFile(path)),
   list: async function* (path) {
     for await (const entry of await withDescriptor(() => opendir(path, { bufferSize: 1_000 }))) {

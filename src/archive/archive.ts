@@ -1,6 +1,6 @@
 import type { RawResponse } from '../model/http.ts'
 import type { Slice } from '../model/slice.ts'
-import type { EpochMs } from '../model/time.ts'
+import type { EpochMs, TimeRange } from '../model/time.ts'
 
 /** Where a slice's answers lie: `<venue>/<directory>/raw/<symbol>/<timeframe>/responses/<slice id>.json`. */
 export interface ArchiveFolder {
@@ -32,7 +32,21 @@ export interface AnswerMeta {
   readonly supersedes?: string
   /** Local clock when it came for the first time, where it came more than once. */
   readonly firstFetchedAtMs?: EpochMs
+  /** What was asked for, where that was a part of the slice: of the rest the answer says nothing. */
+  readonly window?: TimeRange
+  /** Of a part of a tail: the hash the tail had before it. */
+  readonly extends?: string
 }
+
+/** The meta of an answer that has just come. */
+export const answerMeta = (slice: AnswerName, response: RawResponse, venueTimeMs: EpochMs): AnswerMeta => ({
+  url: response.url,
+  sliceKey: slice.key,
+  fetchedAtMs: Math.round(response.receivedAtMs),
+  requestedAtMs: Math.round(response.requestedAtMs),
+  httpStatus: response.status,
+  venueTimeMs: Math.round(venueTimeMs),
+})
 
 export const EARLIER_MAX = 16
 
@@ -51,11 +65,19 @@ export interface ArchivedResponse {
   readonly meta: AnswerMeta
   /** Exactly the bytes the venue sent. */
   readonly body: Uint8Array
-  /** Of `body`, hexadecimal. */
+  /** Of `body`, hexadecimal; of a tail, of all its parts. */
   readonly sha256: string
   /** 0 is the current answer; 1 the oldest that was superseded, 2 the next … */
   readonly version: number
+  /** Of a tail: its answers, oldest first. `meta` and `body` are those of the last. */
+  readonly parts?: readonly ArchivedPart[]
 }
+
+/** One answer of a tail. Its hash covers the parts before it too. */
+export type ArchivedPart = Pick<ArchivedResponse, 'meta' | 'body' | 'sha256'>
+
+/** The answers an archived one is made of, oldest first: itself, or the parts of a tail. */
+export const partsOf = (answer: ArchivedResponse): readonly ArchivedPart[] => answer.parts ?? [answer]
 
 export interface ArchivedFile {
   readonly sliceId: string
@@ -71,7 +93,7 @@ export interface CheckedAnswer {
   /** Relative to the root. */
   readonly path: string
   /** Present when the answer is whole. */
-  readonly answer?: Omit<ArchivedResponse, 'body'>
+  readonly answer?: Omit<ArchivedResponse, 'body' | 'parts'>
   /** What is wrong with the file, in a few words. Without it, and without an answer, there is no file. */
   readonly damage?: string
 }
@@ -99,6 +121,23 @@ export interface Archive {
     slice: AnswerName,
     response: RawResponse,
     venueTimeMs: EpochMs,
+  ): Promise<Omit<ArchivedResponse, 'body'>>
+
+  /**
+   * Keeps an answer to the newest part of a slice that is still open, cheaply: a tail grows by it, one version however
+   * many answers it holds, which is the current answer from then on. The first part of a tail takes the place of a whole
+   * answer as `put` does, and a whole answer that of a tail. The cost does not grow with the tail. When this resolves
+   * the bytes survive a power cut; a part that was cut short by one is as if it had never come.
+   *
+   * @param window what was asked for.
+   * @throws EverybarError as `put` does.
+   */
+  extend(
+    folder: ArchiveFolder,
+    slice: AnswerName,
+    response: RawResponse,
+    venueTimeMs: EpochMs,
+    window: TimeRange,
   ): Promise<Omit<ArchivedResponse, 'body'>>
 
   /**

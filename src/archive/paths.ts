@@ -4,11 +4,23 @@ import type { ArchiveFolder } from './archive.ts'
 
 export type Compression = 'none' | 'zstd'
 
+/** How an answer's file is written: whole, or as a tail of many; compressed or not. */
+export type Form = Compression | 'tail' | 'tail-zstd'
+
+const endings: Readonly<Record<Form, string>> = {
+  none: '.json',
+  zstd: '.json.zst',
+  tail: '.tail.json',
+  'tail-zstd': '.tail.json.zst',
+}
+
+export const isTail = (form: Form): boolean => form === 'tail' || form === 'tail-zstd'
+
 const word = /^[a-z0-9][a-z0-9-]*$/
 const timeframeWord = /^(?:[1-9]\d{0,3}[smhdwM]|by-id)$/
 const sliceIdWord = /^[0-9a-f]{32}$/
 
-/** Room for `.json.zst` and version numbers in the 255 bytes a file system gives a name. */
+/** Room for `.tail.json.zst` and version numbers in the 255 bytes a file system gives a name. */
 const NAME_BYTES_MAX = 200
 
 function badName(what: string, value: string): EverybarError {
@@ -49,16 +61,16 @@ export function folderOf(
 }
 
 /** @throws EverybarError `archive.bad-name` (abort) for an id or version that is none. */
-export function answerName(sliceId: string, version: number, compression: Compression): string {
+export function answerName(sliceId: string, version: number, form: Form): string {
   if (!sliceIdWord.test(sliceId)) throw badName('slice id', sliceId)
   if (!Number.isSafeInteger(version) || version < 0) throw badName('version', String(version))
   const number = version === 0 ? '' : `.${version}`
-  return `${sliceId}${number}.json${compression === 'zstd' ? '.zst' : ''}`
+  return `${sliceId}${number}${endings[form]}`
 }
 
 /** The inverse of `answerName`; `undefined` for other files. */
 export function parseAnswerName(name: string): { sliceId: string; version: number } | undefined {
-  const match = /^([0-9a-f]{32})(?:\.([1-9]\d{0,8}))?\.json(?:\.zst)?$/.exec(name)
+  const match = /^([0-9a-f]{32})(?:\.([1-9]\d{0,8}))?(?:\.tail)?\.json(?:\.zst)?$/.exec(name)
   return match ? { sliceId: match[1]!, version: match[2] ? Number(match[2]) : 0 } : undefined
 }
 

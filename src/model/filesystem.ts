@@ -19,6 +19,11 @@ export interface DirectoryEntry {
 export interface FileSystem {
   /** Creates a file that must not exist yet (`EEXIST`). */
   readonly create: (path: string) => Promise<WritableFile>
+  /**
+   * Opens a file that is there (`ENOENT`) to write on from byte `at`; what lies behind that is cut off first. Nothing of
+   * what is written is safe before `sync`; what was there before `at` is not touched.
+   */
+  readonly extend: (path: string, at: number) => Promise<WritableFile>
   readonly readFile: (path: string) => Promise<Uint8Array>
   /** Entries in no order, streamed. */
   readonly list: (path: string) => AsyncIterable<DirectoryEntry>

@@ -103,7 +103,7 @@ export async function noteLost(
   await archive.putEvidence(folder, LOST, { answers })
 }
 
-export const withoutEnding = (path: string): string => path.replace(/\.json(?:\.zst)?$/, '')
+export const withoutEnding = (path: string): string => path.replace(/(?:\.tail)?\.json(?:\.zst)?$/, '')
 
 /** Evidence that is whole: damaged evidence is as good as none, and is written again. */
 async function readable(archive: Pick<Archive, 'evidence'>, folder: ArchiveFolder, name: string) {

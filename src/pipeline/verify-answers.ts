@@ -137,7 +137,8 @@ class AnswerCheck {
       meta.venueTimeMs === record.venueTimeMs &&
       meta.httpStatus === record.httpStatus
     if (known) return
-    const follows = answer.sha256 === record.sha256 || meta.supersedes === record.sha256
+    const before = [answer.sha256, meta.supersedes, meta.extends]
+    const follows = before.some((sha256) => sha256 !== undefined && sha256 === record.sha256)
     // By the venue's clock: ours may have been set back meanwhile. A slice that failed may have been answered all the same.
     if (record.sha256 === null || (follows && meta.venueTimeMs >= (record.venueTimeMs ?? 0)))
       this.#isBehind(record.sliceId, record.range)

@@ -139,6 +139,77 @@ export function archiveContract(name: string, makeSubject: () => Promise<Archive
       })
     })
 
+    describe('tails', () => {
+      const window = (n: number) => ({ startMs: at + n * 60_000, endMs: at + (n + 2) * 60_000 })
+      const extend = (body: string, n = 0) =>
+        archive.extend(
+          btc,
+          sliceOf(btc),
+          response(body, { receivedAtMs: at + n }),
+          at + n * 60_000,
+          window(n),
+        )
+      const current = () => archive.get(btc, sliceOf(btc).id)
+
+      test('a tail is one version, the current one, however many answers it holds', async () => {
+        const kept = [await extend('[1]', 1), await extend('<2>', 2), await extend('[3]', 3)]
+        const found = await current()
+        expect(found?.parts?.map(({ body }) => text(body))).toEqual(['[1]', '<2>', '[3]'])
+        expect(found?.parts?.map(({ meta }) => meta.window)).toEqual([1, 2, 3].map(window))
+        expect(text(found?.body)).toBe('[3]')
+        expect(found?.sha256).toBe(kept[2]!.sha256)
+        expect(found?.meta).toEqual(kept[2]!.meta)
+        expect(found?.parts?.map(({ sha256 }) => sha256)).toEqual(kept.map(({ sha256 }) => sha256))
+        expect(await archive.get(btc, sliceOf(btc).id, 1)).toBe(undefined)
+        expect(await names(archive.list(btc))).toEqual([`${sliceOf(btc).id} 0`])
+      })
+
+      test('each hash covers all parts before it, and each part names the one before', async () => {
+        const [first, second] = [await extend('[1]', 1), await extend('[1]', 2)]
+        expect(second.sha256).not.toBe(first.sha256)
+        expect(second.meta.extends).toBe(first.sha256)
+        expect(first.meta.extends).toBe(undefined)
+      })
+
+      test('takes the place of a whole answer, and gives way to one', async () => {
+        const whole = await put('[0]')
+        await extend('[1]', 1)
+        const tail = await extend('[2]', 2)
+        expect(tail.meta.supersedes).toBe(whole.sha256)
+        expect(text((await archive.get(btc, sliceOf(btc).id, 1))?.body)).toBe('[0]')
+        const closed = await put('[0,1,2]')
+        expect(closed.meta.supersedes).toBe(tail.sha256)
+        expect(text((await current())?.body)).toBe('[0,1,2]')
+        const older = await archive.get(btc, sliceOf(btc).id, 2)
+        expect(older?.parts?.map(({ body }) => text(body))).toEqual(['[1]', '[2]'])
+        expect(older?.sha256).toBe(tail.sha256)
+        expect((await current())?.parts).toBe(undefined)
+        const all = [0, 1, 2].map((version) => ({ sliceId: sliceOf(btc).id, version }))
+        const checked = await archive.check(btc, all)
+        expect(checked.map(({ answer }) => answer?.sha256)).toEqual(
+          [closed, whole, tail].map(({ sha256 }) => sha256),
+        )
+        await extend('[3]', 3)
+        expect(text((await archive.get(btc, sliceOf(btc).id, 3))?.body)).toBe('[0,1,2]')
+      })
+
+      test('grows on when it is opened again', async ({ skip }) => {
+        skip(!subject.keepsAcrossOpens, 'keeps nothing beyond the process')
+        const first = await extend('[1]', 1)
+        archive = subject.open()
+        const second = await extend('[2]', 2)
+        expect(second.meta.extends).toBe(first.sha256)
+        archive = subject.open()
+        expect((await current())?.parts?.map(({ body }) => text(body))).toEqual(['[1]', '[2]'])
+        expect((await current())?.sha256).toBe(second.sha256)
+      })
+
+      test('parts that come together are all kept', async () => {
+        await Promise.all([...Array(20).keys()].map((n) => extend(`[${n}]`, n)))
+        expect((await current())?.parts?.length).toBe(20)
+      })
+    })
+
     describe('list and folders', () => {
       test('nothing is kept at first', async () => {
         expect(await names(archive.list(btc))).toEqual([])

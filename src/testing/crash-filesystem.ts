@@ -70,6 +70,7 @@ class Disk {
         this.#cutAt = Number.POSITIVE_INFINITY
       },
       create: (path) => this.#do('create', () => this.#create(path)),
+      extend: (path, at) => this.#do('extend', () => this.#extend(path, at)),
       readFile: (path) => this.#do('readFile', () => this.#file(path).data.slice()),
       list: (path) => this.#list(path),
       size: (path) => this.#do('size', () => (this.#has(path) ? this.#sizeOf(path) : undefined)),
@@ -102,6 +103,16 @@ class Disk {
     if (this.#has(path)) throw fault('EEXIST', path)
     const node: FileNode = { kind: 'file', data: new Uint8Array(0), synced: new Uint8Array(0) }
     this.#put(path, node)
+    return this.#writable(node)
+  }
+
+  #extend(path: string, at: number): WritableFile {
+    const node = this.#file(path)
+    if (node.data.byteLength > at) node.data = node.data.slice(0, at)
+    return this.#writable(node)
+  }
+
+  #writable(node: FileNode): WritableFile {
     return {
       write: (parts) =>
         this.#do('write', () => {

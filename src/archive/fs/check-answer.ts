@@ -1,5 +1,6 @@
 import type { ArchivedResponse } from '../archive.ts'
 import { Damage, decodeAnswer } from './shape.ts'
+import { decodeTail } from './tail.ts'
 import { decompress } from './zstd.ts'
 
 /** An answer to look at: the names its file may have, the likelier first. */
@@ -13,7 +14,7 @@ export interface Checked {
   readonly sliceId: string
   readonly version: number
   readonly name: string
-  readonly answer?: Omit<ArchivedResponse, 'body'>
+  readonly answer?: Omit<ArchivedResponse, 'body' | 'parts'>
   readonly damage?: string
   /** What the system threw, where it failed. */
   readonly error?: Error
@@ -31,7 +32,9 @@ export async function checkAnswer(directory: string, job: CheckJob, read: ReadAn
       const file = await read(`${directory}/${name}`)
       if (!file) continue
       const plain = name.endsWith('.zst') ? await decompress(file) : file
-      const { meta, sha256 } = decodeAnswer(plain, sliceId)
+      const { meta, sha256 } = name.includes('.tail.')
+        ? decodeTail(plain, sliceId, version > 0).answer
+        : decodeAnswer(plain, sliceId)
       return { ...at, answer: { sliceId, version, meta, sha256 } }
     } catch (error) {
       if (error instanceof Damage) return { ...at, damage: error.message }

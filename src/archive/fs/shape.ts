@@ -47,6 +47,8 @@ export function encodeAnswer({ meta, sha256: bodyHash, body }: Answer): Uint8Arr
     ...(meta.earlierMs && { also_at: meta.earlierMs.map(iso) }),
     ...(meta.firstFetchedAtMs !== undefined && { first_fetched_at: iso(meta.firstFetchedAtMs) }),
     ...(meta.supersedes !== undefined && { supersedes: meta.supersedes }),
+    ...(meta.window && { window: [iso(meta.window.startMs), iso(meta.window.endMs)] }),
+    ...(meta.extends !== undefined && { extends: meta.extends }),
     sha256: bodyHash,
     bytes: body.byteLength,
   }
@@ -63,15 +65,25 @@ export function encodeAnswer({ meta, sha256: bodyHash, body }: Answer): Uint8Arr
  * @throws Damage when any byte is not as it was written.
  */
 export function decodeAnswer(file: Uint8Array, sliceId: string): Answer {
+  const { answer, bytes } = readAnswer(file, sliceId)
+  if (bytes !== file.length) throw new Damage('was cut or has a changed end')
+  return answer
+}
+
+/**
+ * Reads the document at the start of a file, and says how many bytes it has.
+ *
+ * @throws Damage when any of them is not as it was written.
+ */
+export function readAnswer(file: Uint8Array, sliceId: string): { answer: Answer; bytes: number } {
   const bytes = viewOf(file)
   const lineEnd = bytes.indexOf(NEWLINE)
   if (lineEnd < 0) throw new Damage(bytes.length === 0 ? 'is empty' : 'has no meta line')
   const { meta, bodyHash, bodyBytes } = decodeMeta(bytes.subarray(0, lineEnd))
   if (sliceIdOf(meta.sliceKey) !== sliceId) throw new Damage(`holds another slice, ${meta.sliceKey}`)
-  const body = decodeBody(bytes.subarray(lineEnd + 1))
-  if (body.length !== bodyBytes) throw new Damage(`holds ${body.length} bytes of data, not ${bodyBytes}`)
+  const { body, end } = decodeBody(bytes.subarray(lineEnd + 1), bodyBytes)
   if (sha256(body) !== bodyHash) throw new Damage('holds data that does not match its sha256')
-  return { meta, sha256: bodyHash, body }
+  return { answer: { meta, sha256: bodyHash, body }, bytes: lineEnd + 1 + end }
 }
 
 interface DecodedMeta {
@@ -97,6 +109,10 @@ function decodeMeta(line: Buffer): DecodedMeta {
     return value
   }
   const time = (name: string): EpochMs => number(name, Date.parse(text(name)))
+  const window = fields.window
+  if (window !== undefined && !(Array.isArray(window) && window.length === 2))
+    throw new Damage('has no window in its meta')
+  const edge = (at: unknown): EpochMs => number('window', Date.parse(String(at)))
   const also = fields.also_at
   if (also !== undefined && !Array.isArray(also)) throw new Damage('has no also_at in its meta')
   return {
@@ -109,6 +125,8 @@ function decodeMeta(line: Buffer): DecodedMeta {
       venueTimeMs: time('venue_time'),
       ...(fields.first_fetched_at !== undefined && { firstFetchedAtMs: time('first_fetched_at') }),
       ...(fields.supersedes !== undefined && { supersedes: text('supersedes') }),
+      ...(window && { window: { startMs: edge(window[0]), endMs: edge(window[1]) } }),
+      ...(fields.extends !== undefined && { extends: text('extends') }),
       ...(also && { earlierMs: also.map((at: unknown) => number('also_at', Date.parse(String(at)))) }),
     },
     bodyHash: text('sha256'),
@@ -124,22 +142,21 @@ function parseFields(json: string): Readonly<Record<string, unknown>> {
   }
 }
 
-/** The body out of everything after the meta line. */
-function decodeBody(rest: Buffer): Buffer {
+/** The body after the meta line, of so many bytes, and where the document ends. */
+function decodeBody(rest: Buffer, bodyBytes: number): { body: Buffer; end: number } {
   if (startsWith(rest, BASE64)) {
-    const text = between(rest, BASE64, BASE64_END).toString('latin1')
-    const body = Buffer.from(text, 'base64')
-    if (body.toString('base64') !== text) throw new Damage('holds broken base64')
-    return body
+    const text = between(rest, BASE64, Math.ceil(bodyBytes / 3) * 4, BASE64_END)
+    const body = Buffer.from(text.toString('latin1'), 'base64')
+    if (body.toString('base64') !== text.toString('latin1')) throw new Damage('holds broken base64')
+    return { body, end: BASE64.length + text.length + BASE64_END.length }
   }
   if (!startsWith(rest, DATA)) throw new Damage('has no data after its meta line')
-  return between(rest, DATA, END)
+  return { body: between(rest, DATA, bodyBytes, END), end: DATA.length + bodyBytes + END.length }
 }
 
-function between(bytes: Buffer, start: Buffer, end: Buffer): Buffer {
-  const last = bytes.length - end.length
-  if (last < start.length || !bytes.subarray(last).equals(end))
-    throw new Damage('was cut or has a changed end')
+function between(bytes: Buffer, start: Buffer, length: number, end: Buffer): Buffer {
+  const last = start.length + length
+  if (!bytes.subarray(last, last + end.length).equals(end)) throw new Damage('was cut or has a changed end')
   return bytes.subarray(start.length, last)
 }
 

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { RawResponse } from '../../model/http.ts'
-import type { EpochMs } from '../../model/time.ts'
+import type { EpochMs, TimeRange } from '../../model/time.ts'
 import {
   type AnswerMeta,
   type AnswerName,
@@ -8,6 +8,7 @@ import {
   type ArchivedFile,
   type ArchivedResponse,
   type ArchiveFolder,
+  answerMeta,
   type CheckedAnswer,
   type Evidence,
   repeated,
@@ -36,28 +37,53 @@ class MemoryArchive implements Archive {
     response: RawResponse,
     venueTimeMs: EpochMs,
   ): Promise<Omit<ArchivedResponse, 'body'>> {
-    const fresh: AnswerMeta = {
-      url: response.url,
-      sliceKey: slice.key,
-      fetchedAtMs: Math.round(response.receivedAtMs),
-      requestedAtMs: Math.round(response.requestedAtMs),
-      httpStatus: response.status,
-      venueTimeMs: Math.round(venueTimeMs),
-    }
+    const fresh = answerMeta(slice, response, venueTimeMs)
     const sha256 = hash('sha256', response.body, 'hex')
     const body = response.body.slice()
-    const name = folderPath(folder)
-    const kept = this.#folders.get(name) ?? { folder, slices: new Map<string, ArchivedResponse[]>(), puts: 0 }
-    this.#folders.set(name, kept)
-    kept.puts++
-    const versions = kept.slices.get(slice.id) ?? []
-    kept.slices.set(slice.id, versions)
+    const versions = this.#versionsOf(folder, slice)
     const current = versions[0]
     const after = current ? { ...fresh, supersedes: current.sha256 } : fresh
     const meta = current?.sha256 === sha256 ? repeated(fresh, current.meta) : after
     if (current && current.sha256 !== sha256) versions.push({ ...current, version: versions.length })
     versions[0] = { sliceId: slice.id, meta, body, sha256, version: 0 }
     return { sliceId: slice.id, meta, sha256, version: 0 }
+  }
+
+  async extend(
+    folder: ArchiveFolder,
+    slice: AnswerName,
+    response: RawResponse,
+    venueTimeMs: EpochMs,
+    window: TimeRange,
+  ): Promise<Omit<ArchivedResponse, 'body'>> {
+    const fresh: AnswerMeta = { ...answerMeta(slice, response, venueTimeMs), window }
+    const body = response.body.slice()
+    const own = hash('sha256', body, 'hex')
+    const versions = this.#versionsOf(folder, slice)
+    const current = versions[0]
+    const tail = current?.parts ? current : undefined
+    if (current && !tail) versions.push({ ...current, version: versions.length })
+    const supersedes = tail ? tail.meta.supersedes : current?.sha256
+    const sha256 = tail ? hash('sha256', `${tail.sha256} ${own}`, 'hex') : own
+    const meta = {
+      ...fresh,
+      ...(supersedes !== undefined && { supersedes }),
+      ...(tail && { extends: tail.sha256 }),
+    }
+    const parts = [...(tail?.parts ?? []), { meta, body, sha256 }]
+    versions[0] = { sliceId: slice.id, meta, body, sha256, version: 0, parts }
+    return { sliceId: slice.id, meta, sha256, version: 0 }
+  }
+
+  /** The answers to a slice, about to change. */
+  #versionsOf(folder: ArchiveFolder, slice: AnswerName): ArchivedResponse[] {
+    const name = folderPath(folder)
+    const kept = this.#folders.get(name) ?? { folder, slices: new Map<string, ArchivedResponse[]>(), puts: 0 }
+    this.#folders.set(name, kept)
+    kept.puts++
+    const versions = kept.slices.get(slice.id) ?? []
+    kept.slices.set(slice.id, versions)
+    return versions
   }
 
   async get(folder: ArchiveFolder, sliceId: string, version = 0): Promise<ArchivedResponse | undefined> {
@@ -83,7 +109,7 @@ class MemoryArchive implements Archive {
         const path = this.pathOf(folder, sliceId, version)
         const found = await this.get(folder, sliceId, version)
         if (!found) return { sliceId, version, path }
-        const { body: _, ...answer } = found
+        const { body: _, parts: __, ...answer } = found
         return { sliceId, version, path, answer: { ...answer, version } }
       }),
     )
