@@ -76,8 +76,11 @@ export interface ArchivedResponse {
 /** One answer of a tail. Its hash covers the parts before it too. */
 export type ArchivedPart = Pick<ArchivedResponse, 'meta' | 'body' | 'sha256'>
 
+/** One answer, or a tail of several. */
+export type Answers = ArchivedPart & Pick<ArchivedResponse, 'parts'>
+
 /** The answers an archived one is made of, oldest first: itself, or the parts of a tail. */
-export const partsOf = (answer: ArchivedResponse): readonly ArchivedPart[] => answer.parts ?? [answer]
+export const partsOf = (answer: Answers): readonly ArchivedPart[] => answer.parts ?? [answer]
 
 export interface ArchivedFile {
   readonly sliceId: string
@@ -94,6 +97,8 @@ export interface CheckedAnswer {
   readonly path: string
   /** Present when the answer is whole. */
   readonly answer?: Omit<ArchivedResponse, 'body' | 'parts'>
+  /** Of a tail that grew: the hashes it had before, oldest first. */
+  readonly grewFrom?: readonly string[]
   /** What is wrong with the file, in a few words. Without it, and without an answer, there is no file. */
   readonly damage?: string
 }

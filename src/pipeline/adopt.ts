@@ -6,7 +6,7 @@ import { levelAskedAgain } from './asked-again.ts'
 import { knownEdge } from './edges.ts'
 import { levelEvidence } from './evidence.ts'
 import type { House, SeriesJob } from './house.ts'
-import { olderAnswers, settleable } from './run-slice.ts'
+import { olderAnswers, settleable } from './slice-answers.ts'
 
 /**
  * Brings the ledger level with what lies in the archive. Answers that were archived just before a crash are taken in

@@ -4,7 +4,7 @@ import type { RangeSet } from '../model/range-set.ts'
 import { slice } from '../model/slice.ts'
 import { knownEdge } from './edges.ts'
 import type { House, SeriesJob } from './house.ts'
-import { olderAnswers, settleable } from './run-slice.ts'
+import { olderAnswers, settleable } from './slice-answers.ts'
 
 /*
  * A slice that is asked for once more has an answer and a record already. When a run is killed between the new answer

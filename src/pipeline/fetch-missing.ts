@@ -8,9 +8,10 @@ import { shiftBars } from '../model/timeframe.ts'
 import { noteAsking } from './asked-again.ts'
 import type { House, SeriesJob } from './house.ts'
 import { dueEnd, type SeriesTodo } from './plan-series.ts'
-import { type Acquired, acquire } from './run-slice.ts'
+import { acquire } from './run-slice.ts'
 import { type Settled, Settler } from './settle.ts'
 import { SilenceJudge } from './silence.ts'
+import type { Acquired } from './slice-answers.ts'
 import type { VenueClock } from './venue-clock.ts'
 
 export interface FetchContext {

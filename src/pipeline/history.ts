@@ -1,3 +1,4 @@
+import { partsOf } from '../archive/archive.ts'
 import type { SliceRecord } from '../ledger/ledger.ts'
 import { type BarBatch, concatBatches, emptyBatch } from '../model/bar.ts'
 import { slice as sliceOf } from '../model/slice.ts'
@@ -5,7 +6,7 @@ import type { EpochMs, TimeRange } from '../model/time.ts'
 import { knownEdge } from './edges.ts'
 import type { House, SeriesJob } from './house.ts'
 import { type Revision, revisionsBetween } from './revisions.ts'
-import { olderAnswers, settleable } from './run-slice.ts'
+import { olderAnswers, settleable } from './slice-answers.ts'
 
 /** A revision, and when each value was seen. */
 export interface DatedRevision extends Revision {
@@ -62,7 +63,7 @@ async function answersTo(house: HistoryHouse, job: SeriesJob, record: SliceRecor
   const own = sliceOf(job.series, job.source.spec.id, record.range, record.limit)
   let bars = emptyBatch
   const known: { readonly bars: BarBatch; readonly seenAtMs: EpochMs }[] = []
-  for (const answer of answers) {
+  for (const answer of answers.flatMap(partsOf)) {
     // An answer that came again unchanged was first seen when it first came.
     const seenAtMs = answer.meta.firstFetchedAtMs ?? answer.meta.fetchedAtMs
     bars = concatBatches([bars, (await settleable(job, own, [answer], anchorMs)).bars])

@@ -5,8 +5,8 @@ import type { TimeRange } from '../model/time.ts'
 import type { Store } from '../store/store.ts'
 import { knownEdge } from './edges.ts'
 import type { House, SeriesJob } from './house.ts'
-import { type Acquired, olderAnswers, settleable } from './run-slice.ts'
 import { type Settled, Settler } from './settle.ts'
+import { type Acquired, olderAnswers, settleable } from './slice-answers.ts'
 
 export interface Replayed extends Settled {
   readonly slices: number

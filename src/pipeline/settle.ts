@@ -4,7 +4,7 @@ import { EverybarError, isEverybarError, messageOf } from '../model/errors.ts'
 import { contains, type EpochMs, iso, monthOf, type TimeRange, timeRange } from '../model/time.ts'
 import type { SetAsideBar, Store } from '../store/store.ts'
 import type { House, SeriesJob } from './house.ts'
-import type { Acquired } from './run-slice.ts'
+import type { Acquired } from './slice-answers.ts'
 
 export interface Settled {
   readonly inserted: number

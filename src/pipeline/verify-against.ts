@@ -1,4 +1,4 @@
-import type { ArchivedResponse } from '../archive/archive.ts'
+import { type ArchivedResponse, partsOf } from '../archive/archive.ts'
 import {
   type CertifiedBars,
   type CertifiedSeries,
@@ -15,7 +15,7 @@ import { StoreComparer } from './compare.ts'
 import { knownEdge } from './edges.ts'
 import { type Fault, type OnFault, repairHint } from './fault.ts'
 import type { House, SeriesJob } from './house.ts'
-import { settleable } from './run-slice.ts'
+import { settleable } from './slice-answers.ts'
 
 export interface AgainstVerdict {
   readonly series: string
@@ -95,8 +95,8 @@ async function compareSlices(
       return Array.from({ length: (kept.get(id) ?? 0) + 1 }, (_, version) => ({ sliceId: id, version }))
     })
     const found = new Map<string, string[]>()
-    for (const { sliceId: id, answer } of await archive.check(folder, files))
-      if (answer) found.set(id, [...(found.get(id) ?? []), answer.sha256])
+    for (const { sliceId: id, answer, grewFrom } of await archive.check(folder, files))
+      if (answer) found.set(id, [...(found.get(id) ?? []), answer.sha256, ...(grewFrom ?? [])])
     for (const { key, sha256, older = [] } of group) {
       const id = sliceId(key)
       const hashes = found.get(id) ?? []
@@ -186,7 +186,9 @@ async function certifiedBarsOf({ archive, ledger }: AgainstHouse, job: SeriesJob
     try {
       const answer = await archive.get(job.folder, own.id, version)
       if (!answer) break
-      answers.set(answer.sha256, answer)
+      // A tail that has grown since was certified as it was then.
+      for (const [n, { sha256 }] of partsOf(answer).entries())
+        answers.set(sha256, answer.parts ? { ...answer, parts: answer.parts.slice(0, n + 1) } : answer)
     } catch (error) {
       if (!isEverybarError(error, 'archive.corrupt')) throw error
     }

@@ -7,7 +7,7 @@ import { overlap, type TimeRange } from '../model/time.ts'
 import { StoreComparer } from './compare.ts'
 import { type OnFault, repairHint } from './fault.ts'
 import type { House, SeriesJob } from './house.ts'
-import { type Acquired, olderAnswers, settleable } from './run-slice.ts'
+import { type Acquired, olderAnswers, settleable } from './slice-answers.ts'
 
 export interface DeepOptions {
   /** Where to compare, ascending. */

@@ -1,6 +1,6 @@
 import type { ArchivedResponse } from '../archive.ts'
 import { Damage, decodeAnswer } from './shape.ts'
-import { decodeTail } from './tail.ts'
+import { decodeTail, grewFrom } from './tail.ts'
 import { decompress } from './zstd.ts'
 
 /** An answer to look at: the names its file may have, the likelier first. */
@@ -15,6 +15,7 @@ export interface Checked {
   readonly version: number
   readonly name: string
   readonly answer?: Omit<ArchivedResponse, 'body' | 'parts'>
+  readonly grewFrom?: readonly string[]
   readonly damage?: string
   /** What the system threw, where it failed. */
   readonly error?: Error
@@ -32,10 +33,13 @@ export async function checkAnswer(directory: string, job: CheckJob, read: ReadAn
       const file = await read(`${directory}/${name}`)
       if (!file) continue
       const plain = name.endsWith('.zst') ? await decompress(file) : file
-      const { meta, sha256 } = name.includes('.tail.')
-        ? decodeTail(plain, sliceId, version > 0).answer
-        : decodeAnswer(plain, sliceId)
-      return { ...at, answer: { sliceId, version, meta, sha256 } }
+      if (!name.includes('.tail.')) {
+        const { meta, sha256 } = decodeAnswer(plain, sliceId)
+        return { ...at, answer: { sliceId, version, meta, sha256 } }
+      }
+      const { answer, parts } = decodeTail(plain, sliceId, version > 0)
+      const { meta, sha256 } = answer
+      return { ...at, answer: { sliceId, version, meta, sha256 }, ...grewFrom(parts) }
     } catch (error) {
       if (error instanceof Damage) return { ...at, damage: error.message }
       return { ...at, error: error instanceof Error ? error : new Error(String(error)) }

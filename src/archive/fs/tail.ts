@@ -58,6 +58,10 @@ function metaOf(parts: readonly ArchivedPart[]): Answer['meta'] {
   return supersedes === undefined ? last : { ...last, supersedes }
 }
 
+/** The hashes a tail had before its last part, where it has several. */
+export const grewFrom = (parts: readonly ArchivedPart[]) =>
+  parts.length > 1 ? { grewFrom: parts.slice(0, -1).map(({ sha256 }) => sha256) } : {}
+
 const START = Buffer.from('{"meta":')
 
 /** Whether a whole document follows: then what could not be read before it was not just cut short. */

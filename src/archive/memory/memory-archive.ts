@@ -109,8 +109,15 @@ class MemoryArchive implements Archive {
         const path = this.pathOf(folder, sliceId, version)
         const found = await this.get(folder, sliceId, version)
         if (!found) return { sliceId, version, path }
-        const { body: _, parts: __, ...answer } = found
-        return { sliceId, version, path, answer: { ...answer, version } }
+        const { body: _, parts, ...answer } = found
+        const before = parts?.slice(0, -1).map((part) => part.sha256) ?? []
+        return {
+          sliceId,
+          version,
+          path,
+          answer: { ...answer, version },
+          ...(before.length > 0 && { grewFrom: before }),
+        }
       }),
     )
   }
