@@ -26,6 +26,8 @@ export interface Job {
   /** Tries of a request, and requests under way; one each unless said. */
   readonly attempts?: number
   readonly concurrency?: number
+  /** How long an answer may take to begin, and then to end. */
+  readonly timeoutMs?: number
   /** Asks for every slice of the range again. */
   readonly recheck?: boolean
 }
@@ -58,6 +60,7 @@ async function run(job: Job): Promise<Result> {
       concurrency: job.concurrency ?? 1,
       backoff_base_ms: 1,
       backoff_max_ms: 20,
+      ...(job.timeoutMs && { headers_timeout_ms: job.timeoutMs, body_timeout_ms: job.timeoutMs }),
     },
   })
   const options = { config, series, from, ...(to !== undefined && { to }) }

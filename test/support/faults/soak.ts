@@ -63,7 +63,9 @@ const counts = { rounds: 0, kills: 0, broken: 0, spoiled: 0, restated: 0, checks
 
 function job(series: string, at: string, more: Partial<Job> = {}): Job {
   const from = new Date(firstMs).toISOString()
-  return { command: 'sync', root: at, url: venue.url, series, from, concurrency: 3, attempts: 3, ...more }
+  // A venue that stalls must not look like a process that hangs.
+  const fetch = { concurrency: 3, attempts: 3, timeoutMs: 2_000 }
+  return { command: 'sync', root: at, url: venue.url, series, from, ...fetch, ...more }
 }
 
 /** The end of the last quarter of an hour that has passed: up to there bars of every width are final. */
