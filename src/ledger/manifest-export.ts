@@ -83,11 +83,14 @@ async function hashOf(files: FileSystem, path: string): Promise<string> {
 async function* pieces(ledger: Ledger, series: LedgerSeries, place: ManifestPlace): AsyncGenerator<string> {
   const counts = noCounts()
   let latestMs: number | null = null
-  for await (const { status, completedAtMs } of ledger.slices(series)) {
+  let { limit } = place
+  for await (const record of ledger.slices(series)) {
+    const { status, completedAtMs } = record
     counts[status]++
+    limit = record.limit
     if (completedAtMs !== null) latestMs = Math.max(latestMs ?? 0, completedAtMs)
   }
-  let text = `${manifestHead(place, summaryOf(counts, latestMs))},\n  "slices": {`
+  let text = `${manifestHead({ ...place, limit }, summaryOf(counts, latestMs))},\n  "slices": {`
   let separator = '\n'
   for await (const record of ledger.slices(series)) {
     text += separator + manifestLine(record.key, entryOf(record, place))

@@ -13,7 +13,7 @@ export interface ManifestPlace {
   readonly symbol: string
   /** `1m`. */
   readonly interval: string
-  /** Bars a slice at most. */
+  /** Bars a slice at most, for a series without slices: the size of the last slice is told, so that the same records give the same text. */
   readonly limit: number
   /** Where an answer lies, seen from the manifest; `responses/<slice id>.json` unless said. */
   readonly relativePath?: (sliceId: string) => string

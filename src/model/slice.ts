@@ -78,6 +78,12 @@ export function* sliceRanges(grid: SliceGrid, range: TimeRange): Generator<TimeR
   }
 }
 
+/** From the start of the slice that holds the first instant of `range` to the end of the one that holds its last. */
+export const wholeSlices = (grid: SliceGrid, { startMs, endMs }: TimeRange): TimeRange => ({
+  startMs: sliceRangeAt(grid, startMs).startMs,
+  endMs: sliceRangeAt(grid, endMs - 1).endMs,
+})
+
 export const describeSlice = (s: Slice): string =>
   `${seriesId(s.series)} ${iso(s.range.startMs)} … ${iso(s.range.endMs)}`
 

@@ -1,12 +1,12 @@
 import { weightOf } from '../chunking/definitions.ts'
 import { expectedBars, finalEnd } from '../coverage/expected.ts'
 import { askedTimes, reaskDue } from '../coverage/reask.ts'
-import { computeExpectedSlices } from '../coverage/slices.ts'
 import type { SliceRecord } from '../ledger/ledger.ts'
 import { intersect, type RangeSet, subtract, toRangeSet, union } from '../model/range-set.ts'
-import { type Slice, slice, sliceId, sliceRangeAt, sliceRanges } from '../model/slice.ts'
+import { type Slice, slice, sliceId } from '../model/slice.ts'
 import { type EpochMs, HOUR_MS, type TimeRange } from '../model/time.ts'
 import { floorToBar, shiftBars } from '../model/timeframe.ts'
+import { type Cut, cutsOf, otherCuts } from './cuts.ts'
 import { gridOf, type House, type SeriesJob } from './house.ts'
 
 /** What a series still needs, worked out from the ledger alone. */
@@ -61,7 +61,13 @@ export async function planSeries(
   const audited = await slicesToAudit(house, job, input)
   const asked = union(missing, intersect(wanted, toRangeSet([...again, ...overlap, ...audited])))
   const known = intersect(asked, toRangeSet([...again, ...overlap, ...audited, ...answered]))
-  return { missing: asked, again: known, slices: () => slicesOf(job, asked), ...costOf(job, asked) }
+  const kept = await otherCuts(house, job, asked)
+  return {
+    missing: asked,
+    again: known,
+    slices: () => slicesOf(job, asked, kept),
+    ...costOf(job, asked, kept),
+  }
 }
 
 /** Open time of the first bar an endpoint still gives that keeps its latest ones only: nothing before it is asked. */
@@ -118,12 +124,14 @@ async function freshlyRead(
   const fresh: TimeRange[] = []
   for (const { startMs } of missing) {
     const fromMs = Math.max(0, shiftBars(job.series.timeframe, startMs, -OVERLAP_BARS))
-    const before = sliceRangeAt(job.slices, fromMs)
-    if (before.endMs !== startMs) continue
-    const own = slice(job.series, job.source.spec.id, before, job.slices.limit)
-    const record = await ledger.get(job.ref, own.id)
-    if (record?.status !== 'ok' || record.venueTimeMs === null) continue
-    if (record.venueTimeMs - startMs < OVERLAP_MS) fresh.push(before)
+    if (fromMs >= startMs) continue
+    for await (const { range, status, venueTimeMs } of ledger.slices(job.ref, {
+      startMs: fromMs,
+      endMs: startMs,
+    })) {
+      if (range.endMs !== startMs || status !== 'ok' || venueTimeMs === null) continue
+      if (venueTimeMs - startMs < OVERLAP_MS) fresh.push(range)
+    }
   }
   return fresh
 }
@@ -154,28 +162,26 @@ const partialEnd = (job: SeriesJob, record: SliceRecord, firstMs: EpochMs | unde
 const mayBeClosed = (job: SeriesJob, record: SliceRecord, venueNowMs: EpochMs | undefined): boolean =>
   venueNowMs !== undefined && venueNowMs >= record.range.endMs + job.source.spec.settleMs
 
-/** The whole slices that together cover `missing`, ascending, each once. */
-function* slicesOf({ series, ref, slices }: SeriesJob, missing: RangeSet): Generator<Slice> {
-  let doneMs = 0
-  for (const range of missing) {
-    for (const one of computeExpectedSlices({ ...slices, series, range, endpoint: ref.endpoint })) {
-      if (one.range.startMs < doneMs) continue
-      doneMs = one.range.endMs
-      yield one
-    }
-  }
+function* slicesOf(
+  { series, ref, slices }: SeriesJob,
+  missing: RangeSet,
+  kept: readonly Cut[],
+): Generator<Slice> {
+  for (const { range, limit } of cutsOf(slices, missing, kept))
+    yield slice(series, ref.endpoint, range, limit)
 }
 
-/** Slices that cover `ranges`, and what asking for them weighs. */
-export function costOf(job: SeriesJob, missing: RangeSet): { count: number; weight: number } {
+/** Slices that cover `missing`, and what asking for them weighs. */
+export function costOf(
+  { slices, source }: SeriesJob,
+  missing: RangeSet,
+  kept: readonly Cut[] = [],
+): { count: number; weight: number } {
   let count = 0
-  let doneMs = 0
-  for (const part of missing) {
-    for (const range of sliceRanges(job.slices, part)) {
-      if (range.startMs < doneMs) continue
-      doneMs = range.endMs
-      count++
-    }
+  let weight = 0
+  for (const { limit } of cutsOf(slices, missing, kept)) {
+    count++
+    weight += weightOf(source.spec.weightPolicy, limit)
   }
-  return { count, weight: count * weightOf(job.source.spec.weightPolicy, job.slices.limit) }
+  return { count, weight }
 }

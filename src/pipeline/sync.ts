@@ -3,6 +3,7 @@ import { type EverybarError, isEverybarError } from '../model/errors.ts'
 import { type Series, seriesId } from '../model/series.ts'
 import type { EpochMs, TimeRange } from '../model/time.ts'
 import { adoptArchive, noteAdopted } from './adopt.ts'
+import { forgetOtherCuts } from './cuts.ts'
 import { firstBar, knownEdge } from './edges.ts'
 import { asError, type Fetched, type FindingCounts, fetchMissing } from './fetch-missing.ts'
 import { gapsOf } from './gaps.ts'
@@ -121,6 +122,7 @@ async function fetchSeries(
   if ((await plan(clock.nowMs())).count === 0) return { planned: 0, clock }
   const anchorMs = await firstBar(house, job, stop)
   const todo = await plan(clock.nowMs(), anchorMs)
+  await forgetOtherCuts(house, job, todo.missing)
   // What the venue is asked for the clock by serves other series too: only the bars give way to who waits.
   const context = { clock, anchorMs, stop: stopOrAsked(signals), hardStop }
   const fetched = await fetchMissing(house, job, todo, context)

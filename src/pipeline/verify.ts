@@ -1,7 +1,7 @@
 import { type GapRun, openClasses } from '../coverage/classify.ts'
 import { expectedBars } from '../coverage/expected.ts'
 import { type RangeSet, toRangeSet, union } from '../model/range-set.ts'
-import { sliceRangeAt } from '../model/slice.ts'
+import { wholeSlices } from '../model/slice.ts'
 import { overlap, type TimeRange } from '../model/time.ts'
 import type { Lake } from '../store/lake.ts'
 import { knownEdge } from './edges.ts'
@@ -97,7 +97,7 @@ async function verifyOnce(
   }
   const { onProgress = () => {} } = options
   const anchorMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
-  const whole = wholeSlices(job, range)
+  const whole = wholeSlices(job.slices, range)
   const waiting = await unsettledSlices(house, job, whole)
   const waitingRanges = toRangeSet(waiting.map((one) => one.range))
   const gaps = await gapsOf(house, job, range)
@@ -159,11 +159,6 @@ async function unsettledSlices({ ledger, stores }: VerifyHouse, job: SeriesJob, 
     slices.push({ sliceId: record.sliceId, range: record.range })
   return slices
 }
-
-const wholeSlices = (job: SeriesJob, range: TimeRange): TimeRange => ({
-  startMs: sliceRangeAt(job.slices, range.startMs).startMs,
-  endMs: sliceRangeAt(job.slices, range.endMs - 1).endMs,
-})
 
 function expectedFrom(job: SeriesJob, range: TimeRange, anchorMs: number | undefined): number {
   const listedRange = overlap(range, { startMs: anchorMs ?? 0, endMs: range.endMs })

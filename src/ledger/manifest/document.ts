@@ -62,7 +62,8 @@ export function writeDocument(series: LedgerSeries, place: ManifestPlace, book: 
     }
     return manifestLine(record.key, { ...entryOf(record, place), everybar: own })
   })
-  const head = manifestHead(place, summaryOf(book.counts(), latestMs), { everybar })
+  const limit = records.at(-1)?.limit ?? place.limit
+  const head = manifestHead({ ...place, limit }, summaryOf(book.counts(), latestMs), { everybar })
   return `${head},\n  "slices": {${lines.length > 0 ? '\n' : ''}${lines.join(',\n')}\n  }\n}\n`
 }
 
