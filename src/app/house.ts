@@ -23,6 +23,7 @@ import { kiteRooms } from './kite-house.ts'
 import { manifestPlace } from './manifests.ts'
 import { cappedTo } from './page-limit.ts'
 import { lockRoot } from './root-lock.ts'
+import { openSpendBook } from './spends.ts'
 import { openStores } from './stores.ts'
 import { VenueBook } from './venues.ts'
 
@@ -96,9 +97,9 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
     const lake = open.use(await openLake({ root, onEvent }))
     const stores = await openStores(config, lake, clock, onEvent, kite.tokenKeyOf)
     for (const store of stores) if (store !== lake) open.use(store)
-    const bans = openBanBook(root, clock)
+    const past = { bans: openBanBook(root, clock), spends: openSpendBook(root, clock) }
     const fetcher = open.use(
-      createFetcher({ ...fetcherOptions(config, clock, onEvent, options.retry), bans }),
+      createFetcher({ ...fetcherOptions(config, clock, onEvent, options.retry), ...past }),
     )
     const all = open.move()
     return {

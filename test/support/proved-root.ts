@@ -22,8 +22,8 @@ export interface ProvedRoot {
   readonly close: () => Promise<void>
 }
 
-/** Files that come and go by themselves, and the seal, which only vouches for another. */
-const passing = /^\.everybar\/(?:lock\.|.*-(?:wal|shm)$|.*\.seal$)/
+/** Files that come and go by themselves or tell of requests only, and the seal, which only vouches for another. */
+const passing = /^\.everybar\/(?:lock\.|spent\.|.*-(?:wal|shm)$|.*\.seal$)/
 
 export async function provedRoot(): Promise<ProvedRoot> {
   const venue = await startSimulator({

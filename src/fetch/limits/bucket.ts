@@ -38,6 +38,13 @@ interface Waiter extends Ticket {
   readonly fail: (error: unknown) => void
 }
 
+/** What a process before this one spent, by this one's monotonic clock: below zero, as a rule. */
+export interface PastSpend {
+  readonly atMs: number
+  readonly weight: number
+  readonly requests: number
+}
+
 export interface Block {
   readonly untilMs: number
   readonly kind: 'rate-limited' | 'banned'
@@ -58,6 +65,7 @@ export class Bucket {
   #inFlight = 0
   #inFlightWeight = 0
   #cold = true
+  #recalled: readonly PastSpend[] = []
   #block: Block = { untilMs: Number.NEGATIVE_INFINITY, kind: 'rate-limited' }
   #alarm: { readonly atMs: number; readonly off: AbortController } | undefined
 
@@ -77,9 +85,17 @@ export class Bucket {
       // What the venue told was told of other limits: one request asks again before the rest follow.
       this.#cold = true
       const inFlight = limit.counts === 'requests' ? this.#inFlight : this.#inFlightWeight
-      return new WindowMeter(limit, { share: this.#options.share, inFlight, previous })
+      const meter = new WindowMeter(limit, { share: this.#options.share, inFlight, previous })
+      if (!previous) recall(meter, this.#recalled)
+      return meter
     })
     this.#pump()
+  }
+
+  /** Counts what earlier processes spent as spent; monotonic times. */
+  recall(spends: readonly PastSpend[]): void {
+    this.#recalled = [...this.#recalled, ...spends]
+    for (const meter of this.#meters) recall(meter, spends)
   }
 
   /**
@@ -251,6 +267,11 @@ export class Bucket {
     }
     this.#options.clock.sleep(Math.max(1, Math.ceil(atMs - this.#now())), off.signal).then(ring, () => {})
   }
+}
+
+function recall(meter: WindowMeter, spends: readonly PastSpend[]): void {
+  const costOf = ({ weight, requests }: PastSpend): number => (meter.countsRequests ? requests : weight)
+  meter.recall(spends.map((spend) => ({ atMs: spend.atMs, cost: costOf(spend) })))
 }
 
 /** The error for a block of `waitMs` more. */

@@ -48,10 +48,7 @@ export class WindowMeter {
     this.#marginMs = 10 + limit.windowMs / 1_000
     this.#grainMs = limit.windowMs / 2_000
     this.#inFlight = start.inFlight ?? 0
-    if (start.previous) {
-      this.#spent = start.previous.#spent.map((entry) => ({ ...entry }))
-      this.#spentSum = this.#spent.reduce((sum, entry) => sum + entry.cost, 0)
-    }
+    if (start.previous) this.recall(start.previous.#spent)
   }
 
   get countsRequests(): boolean {
@@ -101,6 +98,14 @@ export class WindowMeter {
     if (oldest) times.push(oldest.atMs + this.#keepMs())
     const later = times.filter((time) => time > nowMs)
     return later.length === 0 ? Number.POSITIVE_INFINITY : Math.min(...later)
+  }
+
+  /** Takes in what was spent before this meter was there. Times may lie before its window, not after now. */
+  recall(spent: readonly { readonly atMs: number; readonly cost: number }[]): void {
+    const entries = spent.map(({ atMs, cost }) => ({ sinceMs: atMs, atMs, cost }))
+    this.#spent = [...entries, ...this.#spent].sort((a, b) => a.atMs - b.atMs)
+    this.#head = 0
+    this.#spentSum = this.#spent.reduce((sum, { cost }) => sum + cost, 0)
   }
 
   depart(cost: number): void {

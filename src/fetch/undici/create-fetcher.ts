@@ -1,11 +1,13 @@
 import { EverybarError } from '../../model/errors.ts'
 import type { Clock, OnEvent } from '../../model/events.ts'
 import type { HttpRequest, RawResponse } from '../../model/http.ts'
-import { type Ban, type BanBook, banLeftMs } from '../ban-book.ts'
+import type { BanBook } from '../ban-book.ts'
 import type { BucketLimit, Fetcher, FetchOptions } from '../fetcher.ts'
 import { Bucket, blockedError, type Permit } from '../limits/bucket.ts'
-import { countersIn } from '../limits/counters.ts'
+import { type Counter, countersIn } from '../limits/counters.ts'
+import { Past } from '../limits/past.ts'
 import { bannedForMs, penaltyMs, retryAfterMs } from '../limits/penalty.ts'
+import type { SpendBook } from '../spend-book.ts'
 import { unpack } from './body.ts'
 import { judgeStatus } from './judge-status.ts'
 import { redactUrl } from './redact.ts'
@@ -38,6 +40,8 @@ export interface FetcherOptions {
   readonly maxWaitMs?: number
   /** What earlier processes were refused; those that this one meets are noted there. */
   readonly bans?: BanBook
+  /** What earlier processes spent; what this one spends is noted there. */
+  readonly spends?: SpendBook
   readonly userAgent?: string
   /** In [0, 1); for tests. */
   readonly random?: () => number
@@ -81,7 +85,7 @@ class UndiciFetcher implements Fetcher {
   readonly #buckets = new Map<string, Bucket>()
   readonly #strikes = new Map<string, { count: number; sinceMs: number }>()
   readonly #calls = new Set<AbortController>()
-  readonly #bans: Map<string, Ban>
+  readonly #past: Past
   readonly #stats = {
     requests: 0,
     retries: 0,
@@ -112,7 +116,7 @@ class UndiciFetcher implements Fetcher {
       timeouts: { connectMs: 10_000, headersMs: 20_000, bodyMs: 30_000, ...options.timeouts },
       bodyMaxBytes: this.#bytesMax,
     })
-    this.#bans = new Map(options.bans?.known().map((ban) => [`${ban.bucket} ${ban.origin}`, ban]))
+    this.#past = new Past(options)
     this.setLimits(options.limits ?? [])
   }
 
@@ -138,13 +142,15 @@ class UndiciFetcher implements Fetcher {
     const relay = (): void => controller.abort(signal?.reason)
     signal?.addEventListener('abort', relay, { once: true })
     this.#calls.add(controller)
+    const bucket = this.#bucket(request.bucket)
+    this.#past.tell(bucket, url.origin)
     try {
       return await this.#untilAnswered({
         request,
         url,
         shownUrl: redactUrl(url),
         check: check ?? judgeStatus,
-        bucket: this.#bucketAt(request.bucket, url.origin),
+        bucket,
         order: this.#order++,
         signal: controller.signal,
         tries: 0,
@@ -187,7 +193,14 @@ class UndiciFetcher implements Fetcher {
   /** One try: sends, tells the bucket what came back, and judges it. */
   async #attempt(call: Call, permit: Permit): Promise<Outcome> {
     const { request, shownUrl } = call
+    const address = { bucket: request.bucket, origin: call.url.origin }
     let departed = false
+    let settled = false
+    const settle = (counters: readonly Counter[] | undefined): void => {
+      permit.settle(counters)
+      if (!settled) this.#options.spends?.over(address, request.weight)
+      settled = true
+    }
     call.status = 0
     const requestedAtMs = this.#clock.nowMs()
     try {
@@ -200,10 +213,11 @@ class UndiciFetcher implements Fetcher {
         mayDepart: permit.mayDepart,
         onDepart: () => {
           departed = true
+          this.#options.spends?.left(address, request.weight)
           this.#stats.requests++
           this.#stats.weight += request.weight
         },
-        onHeaders: (status, headers) => this.#heard(call, permit, status, headers),
+        onHeaders: (status, headers) => settle(this.#heard(call, permit, status, headers)),
         signal: call.signal,
       })
       if (!incoming) return { kind: 'held' }
@@ -226,7 +240,7 @@ class UndiciFetcher implements Fetcher {
       return { kind: 'answer', response }
     } finally {
       // A request that failed on the way may have been counted all the same.
-      if (departed) permit.settle(undefined)
+      if (departed) settle(undefined)
     }
   }
 
@@ -240,15 +254,20 @@ class UndiciFetcher implements Fetcher {
     return headers
   }
 
-  /** The header of an answer is there: counters are read and a refusal stops the bucket before the body is. */
-  #heard(call: Call, permit: Permit, status: number, headers: Readonly<Record<string, string>>): void {
+  /** The header of an answer is there: a refusal stops the bucket before the body is read. Gives its counters. */
+  #heard(
+    call: Call,
+    { departedMs }: Permit,
+    status: number,
+    headers: Readonly<Record<string, string>>,
+  ): Counter[] {
     const { byStatus } = this.#stats
     byStatus[status] = (byStatus[status] ?? 0) + 1
     call.status = status
     const told = retryAfterMs(headers, this.#clock.nowMs())
     const refused = status === 429 || status === 418
     if (refused) {
-      const strikes = this.#strike(call.bucket, permit.departedMs)
+      const strikes = this.#strike(call.bucket, departedMs)
       const options = {
         baseMs: this.#retry.rateLimitBaseMs,
         capMs: this.#retry.rateLimitCapMs,
@@ -258,9 +277,9 @@ class UndiciFetcher implements Fetcher {
     } else if (status >= 400 && told !== undefined && told > 0) {
       this.#block(call, status, told)
     } else {
-      this.#pardon(call.bucket, permit.departedMs)
+      this.#pardon(call.bucket, departedMs)
     }
-    permit.settle(refused ? [] : countersIn(headers))
+    return refused ? [] : countersIn(headers)
   }
 
   /** A ban's end may stand in the body only. */
@@ -332,19 +351,6 @@ class UndiciFetcher implements Fetcher {
       waitMs: Math.round(waitMs),
     })
     await this.#clock.sleep(waitMs, call.signal).catch(() => call.signal.throwIfAborted())
-  }
-
-  /** The bucket, under the ban that an earlier process met at this address. */
-  #bucketAt(name: string, origin: string): Bucket {
-    const bucket = this.#bucket(name)
-    const ban = this.#bans.get(`${name} ${origin}`)
-    if (!ban) return bucket
-    this.#bans.delete(`${name} ${origin}`)
-    const leftMs = banLeftMs(ban, this.#clock.nowMs())
-    if (leftMs <= 0) return bucket
-    bucket.block({ untilMs: this.#clock.monotonicMs() + leftMs, kind: ban.kind })
-    this.#onEvent({ event: 'fetch_still_blocked', level: 'warn', bucket: name, waitMs: Math.ceil(leftMs) })
-    return bucket
   }
 
   #bucket(name: string): Bucket {

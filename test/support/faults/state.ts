@@ -24,7 +24,7 @@ const withoutMoments = (value: unknown): unknown =>
   JSON.parse(JSON.stringify(value, (name, item: unknown) => (moments.test(name) ? undefined : item)))
 
 const known =
-  /^(lake\/.*\.parquet|.*\/responses\/[0-9a-f]{32}(\.\d+)?\.json|.*\/manifest\.json|.*\/evidence\/.*|\.everybar\/(ledger\.db(\.seal|-wal|-shm)?|lock\.db(-journal)?|.*\.json))$/
+  /^(lake\/.*\.parquet|.*\/responses\/[0-9a-f]{32}(\.\d+)?\.json|.*\/manifest\.json|.*\/evidence\/.*|\.everybar\/(ledger\.db(\.seal|-wal|-shm)?|lock\.db(-journal)?|.*\.jsonl?))$/
 
 /** Reads a root that nobody writes to. */
 export async function rootState(root: string): Promise<RootState> {
