@@ -16,6 +16,7 @@ const PREFIX = 'EVERYBAR__'
 /** Variables with names of their own. They win over the long form, and an empty one is none. */
 const ownNames: readonly (readonly [name: string, path: readonly string[]])[] = [
   ['EVERYBAR_DATA_ROOT', ['root']],
+  ['EVERYBAR_TOKEN', ['serve', 'token']],
   ['EVERYBAR_KITE_API_KEY', ['sources', 'kite', 'api_key']],
   ['EVERYBAR_KITE_API_SECRET', ['sources', 'kite', 'api_secret']],
   ['EVERYBAR_KITE_ACCESS_TOKEN', ['sources', 'kite', 'access_token']],
@@ -26,7 +27,7 @@ const variableOf = (path: readonly string[]): string => PREFIX + path.join('__')
 /**
  * `EVERYBAR__SOURCES__BINANCE__BASE_URL` sets `sources.binance.base_url`: two underscores between keys, letters of
  * either case, the value read as the schema wants it there (lists by commas). `EVERYBAR_DATA_ROOT` sets `root` and wins
- * over `EVERYBAR__ROOT`; `EVERYBAR_KITE_API_KEY`, `…_API_SECRET` and `…_ACCESS_TOKEN` set the login. `LOKI_URL`,
+ * over `EVERYBAR__ROOT`; `EVERYBAR_TOKEN` sets `serve.token`; `EVERYBAR_KITE_API_KEY`, `…_API_SECRET` and `…_ACCESS_TOKEN` set the login. `LOKI_URL`,
  * `SERVICE_NAME`, `BQ_DATASET` and the like are read as well. A variable with the prefix that names no setting is a fault.
  */
 export function overridesFrom(

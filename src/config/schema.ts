@@ -4,6 +4,7 @@ import { parseSeries } from '../model/series.ts'
 import { parseTimeframe } from '../model/timeframe.ts'
 import { isReversed, readWhen, whenHint } from '../model/when.ts'
 import { kiteImport, kiteSource } from './kite.ts'
+import { jobs, serve } from './serve.ts'
 
 /** Fields that hold secrets carry JSON Schema's `writeOnly`; `redactConfig` never prints them. */
 export const secret = { writeOnly: true } as const
@@ -275,6 +276,8 @@ export const configSchema = z.strictObject({
   logs: logs.prefault({}).describe('Where log lines go, and what they say of this process.'),
   stores: stores.prefault({}).describe('Where bars are written.'),
   fetch: fetch.prefault({}).describe('Requests, waits and limits of size.'),
+  serve: serve.prefault({}).describe('HTTP: health, metrics and bars of a running `serve`.'),
+  jobs: jobs.default([]).describe('What `serve` runs by the clock.'),
 })
 
 /** What every command runs with: checked, whole, defaults filled in, never changed. */

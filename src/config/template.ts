@@ -153,4 +153,25 @@ series:
 #  headers_timeout_ms: 30000
 #  body_timeout_ms: 30000
 #  body_bytes_max: 67108864
+
+# What a running "everybar serve" answers over HTTP.
+#serve:
+#  # Whether "everybar live" answers too.
+#  enabled: false
+#  # Anything but this machine alone wants a token.
+#  host: 127.0.0.1
+#  port: 8080
+#  # token: \${EVERYBAR_TOKEN}
+#  # Further names it may be asked by, where a proxy stands before it.
+#  hosts: []
+#  # Not ready once the first missing bar of a series has been due for longer.
+#  overdue_max_seconds: 300
+#  # Between two passes that look for gaps and fill them; 0 for none.
+#  completeness_seconds: 3600
+#  # A lag for each series among the metrics.
+#  series_label: false
+
+# What "everybar serve" runs by the clock: sync, kite, verify or compact.
+#jobs: []
+#  # - { name: kite-daily, schedule: "0 18 * * 1-5", timezone: Asia/Kolkata, run: kite }
 `
