@@ -90,6 +90,13 @@ export function withoutBlankColumns(batch: BarBatch): BarBatch {
   return { ...batch, native: Object.fromEntries(kept.map((field) => [field, batch.native[field]!])) }
 }
 
+/** The same bars in memory of their own: the caller may use its arrays again, and they keep no larger batch alive. */
+export const ownCopy = (batch: BarBatch): BarBatch =>
+  pickBars(
+    batch,
+    Uint32Array.from({ length: batch.length }, (_, i) => i),
+  )
+
 export interface Merged extends CommitResult {
   /** Both batches as one, ascending; the newer bar where both have one. May share memory with either. */
   readonly batch: BarBatch

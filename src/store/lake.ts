@@ -1,7 +1,7 @@
 import type { BarBatch } from '../model/bar.ts'
 import type { Series } from '../model/series.ts'
-import type { TimeRange } from '../model/time.ts'
-import type { Store } from './store.ts'
+import { type EpochMs, monthOf, type TimeRange } from '../model/time.ts'
+import type { CommittedFile, Store } from './store.ts'
 
 /** A month file of a series. */
 export interface LakeFile {
@@ -13,17 +13,85 @@ export interface LakeFile {
   readonly bytes: number
 }
 
+/** What is in delta files: bars that were appended and are not folded into month files yet. */
+export interface DeltaState {
+  readonly files: number
+  readonly rows: number
+  /** The first open time among them; `undefined` when there are none. */
+  readonly firstMs: EpochMs | undefined
+}
+
+/** So much may wait in delta files before they ought to be folded: every reader reads all of them. */
+export const deltaLimits = { files: 240, rows: 200_000 } as const
+
+/** Whether it is time to fold: too many files or rows, or bars of a month that has ended by `nowMs`. */
+export const compactionDue = ({ files, rows, firstMs }: DeltaState, nowMs: EpochMs): boolean =>
+  files >= deltaLimits.files ||
+  rows >= deltaLimits.rows ||
+  (firstMs !== undefined && firstMs < monthOf(nowMs).startMs)
+
+/** Folds the bars of one series into its month files and gives those files, for the ledger. */
+export type Fold = () => Promise<readonly CommittedFile[]>
+
+export interface CompactOptions {
+  /**
+   * Called for every series with bars in delta files, one after another. It calls `fold` and resolves when what that gave
+   * is recorded: until then the delta files stay. Just `fold()` unless said.
+   */
+  readonly each?: (series: Series, fold: Fold) => Promise<unknown>
+  readonly signal?: AbortSignal
+}
+
+/** What a compaction did. */
+export interface Compacted {
+  /** Delta files that are gone. */
+  readonly files: number
+  /** Rows they held. */
+  readonly rows: number
+  readonly series: number
+  /** Month files that hold their bars now. */
+  readonly months: number
+}
+
 /** What the lake can say of itself beside what every store can. */
 export interface LakeExtras {
-  /** Every series that has a file, by id. Reads one file's metadata per dataset, names for the rest. */
+  /** How much waits in delta files. Lists their folder, and reads files it has not read before. */
+  deltaState(): Promise<DeltaState>
+
+  /**
+   * Bars of a series in delta files, ascending; also those a month file has by now, whose values there count.
+   *
+   * @throws EverybarError `store.corrupt` (abort) naming a damaged delta file.
+   */
+  pendingBars(series: Series): Promise<BarBatch>
+
+  /** Delta files that cannot be read, relative to the data root, each with what is wrong. Reads all of them. */
+  damagedDeltas(): Promise<readonly { readonly path: string; readonly detail: string }[]>
+
+  /**
+   * Whether the file of a month holds a bar that is in a delta file too: a compaction is under way, or was interrupted
+   * before the ledger knew.
+   */
+  isFolded(series: Series, month: TimeRange): Promise<boolean>
+
+  /**
+   * Folds every delta file that is there now into month files, series by series, and removes them. A file holds the very
+   * bytes that commits of the same bars would give. Appends go on meanwhile. Lossless, also when it is stopped or killed at
+   * any moment: a bar is in a month file before its delta goes, and a repeat does what is left.
+   *
+   * @throws EverybarError as `commit` does; `store.corrupt` (abort) for a damaged delta file, before anything is folded.
+   */
+  compact(options?: CompactOptions): Promise<Compacted>
+
+  /** Every series that has a file or a bar in a delta file, by id. Reads one file's metadata per dataset, names for the rest. */
   seriesList(): Promise<Series[]>
 
   /** The month files of a series, oldest first. Reads folders, opens no file. */
   files(series: Series): AsyncIterable<LakeFile>
 
   /**
-   * All bars of one month, checked: the file names this series and its bars ascend within the month. `undefined` where
-   * there is no file. Holds the month in memory: about 100 bytes a bar, 4 MB for minutes, 270 MB for seconds.
+   * All bars of one month, those in delta files among them, checked: the file names this series and its bars ascend within
+   * the month. `undefined` where there are none. Holds the month in memory: about 100 bytes a bar, 4 MB for minutes, 270 MB for seconds.
    *
    * @throws EverybarError `store.corrupt` (abort) naming the file.
    */
@@ -37,12 +105,12 @@ export interface LakeExtras {
 
   /**
    * Open times in these files, file after file as they stand in them, epoch ms, in runs of a bounded size. Reads that one
-   * column: about 40 million bars a second.
+   * column: about 40 million bars a second. Times of `among` that no file has come at their places; they have to ascend.
    *
    * @throws EverybarError `store.corrupt` (abort) naming the first file that cannot be read.
    */
-  openTimes(paths: readonly string[]): AsyncIterable<Float64Array>
+  openTimes(paths: readonly string[], among?: Float64Array): AsyncIterable<Float64Array>
 }
 
-/** The Parquet lake: month files under `<root>/lake`. */
+/** The Parquet lake: month files under `<root>/lake`, and delta files of what was appended since. */
 export type Lake = Store & LakeExtras

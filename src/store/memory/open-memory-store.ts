@@ -1,4 +1,4 @@
-import { type BarBatch, batchWithin, emptyBatch, pickBars } from '../../model/bar.ts'
+import { type BarBatch, batchWithin, emptyBatch } from '../../model/bar.ts'
 import { type Series, seriesId } from '../../model/series.ts'
 import type { TimeRange } from '../../model/time.ts'
 import {
@@ -7,6 +7,7 @@ import {
   checkEntries,
   checkWithin,
   mergeBars,
+  ownCopy,
   replaceBars,
   withoutBlankColumns,
 } from '../bars.ts'
@@ -88,10 +89,3 @@ class MemoryStore implements Store {
     else this.shelf.set(seriesId(series), batch)
   }
 }
-
-/** The caller may use its arrays again. */
-const ownCopy = (batch: BarBatch): BarBatch =>
-  pickBars(
-    batch,
-    Uint32Array.from({ length: batch.length }, (_, i) => i),
-  )

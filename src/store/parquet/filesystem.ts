@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { readError } from './errors.ts'
 
@@ -9,6 +9,10 @@ export interface LakeFilesystem {
   makeFolder(path: string): Promise<void>
   /** Makes an empty file; fails if there is one. */
   create(path: string): Promise<void>
+  /** Makes a file with these bytes; fails if there is one. Not synced. */
+  write(path: string, bytes: Uint8Array): Promise<void>
+  /** The whole content; `undefined` if there is no such file. */
+  read(path: string): Promise<Uint8Array | undefined>
   /** Returns when the content of the file is on the disk. */
   sync(path: string): Promise<void>
   /** Puts the file in place of whatever is at `to`, at once. */
@@ -50,6 +54,22 @@ export const nodeFilesystem: LakeFilesystem = {
   },
   async create(path) {
     await (await open(path, 'wx')).close()
+  },
+  async write(path, bytes) {
+    const handle = await open(path, 'wx')
+    try {
+      await handle.writeFile(bytes)
+    } finally {
+      await handle.close()
+    }
+  },
+  async read(path) {
+    try {
+      return await readFile(path)
+    } catch (error) {
+      if (isCode(error, 'ENOENT', 'ENOTDIR')) return undefined
+      throw readError(error, path)
+    }
   },
   sync: (path) => syncPath(path, 'r+'),
   rename,

@@ -7,7 +7,11 @@ import { corrupt } from './errors.ts'
 import type { LakeFilesystem } from './filesystem.ts'
 
 /** Months a venue has a folder for, oldest first. */
-async function* monthFolders(root: string, venue: string, fs: LakeFilesystem): AsyncGenerator<TimeRange> {
+export async function* monthFolders(
+  root: string,
+  venue: string,
+  fs: LakeFilesystem,
+): AsyncGenerator<TimeRange> {
   const folder = join(root, 'lake', venue)
   for (const year of await fs.list(folder)) {
     if (!/^\d{4}$/.test(year)) continue

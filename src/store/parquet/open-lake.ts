@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path'
 import { type BarBatch, batchWithin, emptyBatch } from '../../model/bar.ts'
-import { isEverybarError, messageOf } from '../../model/errors.ts'
+import { isEverybarError } from '../../model/errors.ts'
 import { type OnEvent, silent } from '../../model/events.ts'
 import { lakePath } from '../../model/lake.ts'
 import { type Series, seriesId } from '../../model/series.ts'
@@ -12,16 +12,19 @@ import {
   checkWithin,
   mergeBars,
   nothingChanged,
+  ownCopy,
   replaceBars,
 } from '../bars.ts'
-import type { Lake, LakeFile } from '../lake.ts'
-import type { AppendEntry, CommitResult, StoredExtent, StoreTraits } from '../store.ts'
+import type { Compacted, CompactOptions, DeltaState, Lake, LakeFile } from '../lake.ts'
+import type { AppendEntry, CommitResult, CommittedFile, StoredExtent, StoreTraits } from '../store.ts'
+import { sortEntry } from './append.ts'
+import { DeltaFiles } from './delta-files.ts'
 import { Engine } from './engine.ts'
-import { readError } from './errors.ts'
-import { readExtent } from './extent.ts'
 import { type LakeFilesystem, nodeFilesystem } from './filesystem.ts'
+import { LastBars } from './last-bars.ts'
 import { filesOf, listSeries, parquetFiles } from './listing.ts'
 import { type FileState, MonthFiles, noFile } from './month-files.ts'
+import { LakeReads, underlay } from './reads.ts'
 import { removeLeftovers } from './temp-files.ts'
 import { Turns } from './turns.ts'
 
@@ -60,8 +63,11 @@ class ParquetLake implements Lake {
   private readonly fs: LakeFilesystem
   private readonly engine: Engine
   private readonly months: MonthFiles
+  private readonly deltas: DeltaFiles
+  private readonly last: LastBars
+  private readonly reads: LakeReads
   private readonly onEvent: OnEvent
-  /** Writers of one file wait for each other; files are independent. */
+  /** Writers of one series wait for each other; series are independent. */
   private readonly turns = new Turns()
 
   constructor(options: LakeOptions & { readonly fs: LakeFilesystem }) {
@@ -70,34 +76,31 @@ class ParquetLake implements Lake {
     this.fs = options.fs
     this.engine = new Engine(options.memoryLimit ?? '512MB')
     this.months = new MonthFiles(this.root, this.engine, this.fs)
+    this.deltas = new DeltaFiles(this.root, this.fs)
+    const folder = { root: this.root, fs: this.fs, engine: this.engine, months: this.months }
+    this.last = new LastBars(folder)
+    this.reads = new LakeReads({ ...folder, deltas: this.deltas })
     this.onEvent = options.onEvent ?? silent
   }
 
   async commit(series: Series, batch: BarBatch, signal?: AbortSignal): Promise<CommitResult> {
     checkBatch(batch)
     let total = nothingChanged
-    for (const { month, bars } of byMonth(batch)) {
+    for (const part of byMonth(batch)) {
       signal?.throwIfAborted()
-      const path = this.months.pathOf(series, month)
-      const changed = await this.turns.take(path, async () => {
-        const old = await this.months.read(series, month)
-        const merged = mergeBars(old ?? emptyBatch, bars)
-        const changes = merged.inserted + merged.revised > 0
-        const state = changes
-          ? await this.write(series, month, merged.batch)
-          : await this.months.stateOf(path)
-        return { ...merged, files: [{ ...fileOf(series, month), ...(state ?? noFile) }] }
-      })
-      total = sum(total, changed)
+      total = sum(total, await this.turns.take(seriesId(series), () => this.commitMonth(series, part)))
     }
     return total
   }
 
   async append(entries: readonly AppendEntry[], signal?: AbortSignal): Promise<readonly CommitResult[]> {
     checkEntries(entries)
-    const results: CommitResult[] = []
-    for (const { series, batch } of entries) results.push(await this.commit(series, batch, signal))
-    return results
+    signal?.throwIfAborted()
+    const filled = entries.filter(({ batch }) => batch.length > 0)
+    if (filled.length === 0) return entries.map(() => nothingChanged)
+    const ids = filled.map(({ series }) => seriesId(series))
+    const results = await this.turns.takeAll(ids, () => this.appendFilled(filled, ids))
+    return entries.map((entry) => results.get(entry) ?? nothingChanged)
   }
 
   async replace(
@@ -109,38 +112,76 @@ class ParquetLake implements Lake {
     checkBatch(batch)
     checkWithin(batch, range)
     const months = new Map<number, TimeRange>()
-    for (const { month } of byMonth(batch)) months.set(month.startMs, month)
+    const pending = await this.reads.pending(series)
+    for (const { month } of [...byMonth(batch), ...byMonth(batchWithin(pending, range))]) {
+      months.set(month.startMs, month)
+    }
     for await (const { month } of filesOf(this.root, series, this.fs)) {
       if (overlap(month, range)) months.set(month.startMs, month)
     }
     let total = nothingChanged
     for (const startMs of [...months.keys()].sort((a, b) => a - b)) {
       signal?.throwIfAborted()
-      total = sum(total, await this.replaceMonth(series, months.get(startMs)!, range, batch))
+      const month = months.get(startMs)!
+      const replaced = this.turns.take(seriesId(series), () => this.replaceMonth(series, month, range, batch))
+      total = sum(total, await replaced)
     }
     return total
   }
 
-  async *scan(series: Series, range: TimeRange, signal?: AbortSignal): AsyncGenerator<BarBatch> {
-    for await (const { month } of filesOf(this.root, series, this.fs)) {
-      if (!overlap(month, range)) continue
-      signal?.throwIfAborted()
-      for await (const run of this.months.stream(series, month, range)) {
-        yield run
-        signal?.throwIfAborted()
-      }
-    }
+  scan(series: Series, range: TimeRange, signal?: AbortSignal): AsyncIterable<BarBatch> {
+    return this.reads.scan(series, range, signal)
   }
 
-  async extent(series: Series): Promise<StoredExtent | undefined> {
-    const paths: string[] = []
-    for await (const { path } of this.files(series)) paths.push(join(this.root, path))
-    return paths.length === 0 ? undefined : readExtent(this.engine, paths)
+  extent(series: Series): Promise<StoredExtent | undefined> {
+    return this.reads.extent(series)
+  }
+
+  async deltaState(): Promise<DeltaState> {
+    await this.deltas.refresh()
+    return this.deltas.state()
+  }
+
+  async pendingBars(series: Series): Promise<BarBatch> {
+    return ownCopy(await this.reads.pending(series))
+  }
+
+  damagedDeltas() {
+    return this.deltas.damaged()
+  }
+
+  isFolded(series: Series, month: TimeRange): Promise<boolean> {
+    return this.reads.isFolded(series, monthOf(month.startMs))
+  }
+
+  async compact({ each = (_, fold) => fold(), signal }: CompactOptions = {}): Promise<Compacted> {
+    await this.deltas.refresh()
+    const names = this.deltas.names()
+    const { rows } = this.deltas.state()
+    const series = this.deltas.series()
+    const folded = new Set<string>()
+    let months = 0
+    for (const one of series) {
+      signal?.throwIfAborted()
+      await each(one, async () => {
+        const files = await this.turns.take(seriesId(one), () => this.fold(one))
+        folded.add(seriesId(one))
+        months += files.length
+        return files
+      })
+    }
+    if (folded.size < series.length) throw new Error('a series was not folded: its delta files stay')
+    await this.deltas.remove(names)
+    return { files: names.length, rows, series: series.length, months }
   }
 
   async seriesList(): Promise<Series[]> {
+    await this.deltas.refresh()
+    const pending = this.deltas.series()
     const listed = await listSeries(this.root, this.fs, (path) => this.months.seriesIn(path))
-    return listed.map(({ series }) => series)
+    const all = [...listed.map(({ series }) => series), ...pending]
+    const byId = new Map(all.map((series) => [seriesId(series), series]))
+    return [...byId].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, series]) => series)
   }
 
   files(series: Series): AsyncIterable<LakeFile> {
@@ -148,7 +189,7 @@ class ParquetLake implements Lake {
   }
 
   readMonth(series: Series, month: TimeRange): Promise<BarBatch | undefined> {
-    return this.months.read(series, monthOf(month.startMs))
+    return this.reads.month(series, monthOf(month.startMs))
   }
 
   allFiles(): AsyncIterable<string> {
@@ -159,14 +200,8 @@ class ParquetLake implements Lake {
     return this.months.stateOf(join(this.root, path))
   }
 
-  async *openTimes(paths: readonly string[]): AsyncGenerator<Float64Array> {
-    const whole = paths.map((path) => join(this.root, path))
-    try {
-      yield* this.engine.readTimes(whole)
-    } catch (error) {
-      await readExtent(this.engine, whole) // names the file, where its footer is at fault
-      throw readError(error, whole.find((path) => messageOf(error).includes(path)) ?? whole[0]!)
-    }
+  openTimes(paths: readonly string[], among = new Float64Array()): AsyncIterable<Float64Array> {
+    return this.reads.openTimes(paths, among)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -174,23 +209,83 @@ class ParquetLake implements Lake {
     await this.engine.close()
   }
 
-  private replaceMonth(
+  /** The bars of one month, in the turn of their series. What delta files have of the month is folded in on the way. */
+  private async commitMonth(
+    series: Series,
+    { month, bars }: { readonly month: TimeRange; readonly bars: BarBatch },
+  ): Promise<CommitResult> {
+    const old = await this.reads.month(series, month)
+    const { batch, ...changed } = mergeBars(old ?? emptyBatch, bars)
+    const changes = changed.inserted + changed.revised > 0
+    const state = changes
+      ? await this.write(series, month, batch)
+      : await this.months.stateOf(this.months.pathOf(series, month))
+    return { ...changed, files: [{ ...fileOf(series, month), ...(state ?? noFile) }] }
+  }
+
+  /** Entries with bars, in the turn of all their series: one delta file, and commits for those that need one. */
+  private async appendFilled(
+    entries: readonly AppendEntry[],
+    ids: readonly string[],
+  ): Promise<ReadonlyMap<AppendEntry, CommitResult>> {
+    const { deltas, last } = this
+    await deltas.refresh()
+    await last.learn(entries.map(({ series }) => series))
+    const results = new Map<AppendEntry, CommitResult>()
+    const small: AppendEntry[] = []
+    const commits: AppendEntry[] = []
+    for (const [i, entry] of entries.entries()) {
+      const sorted = await sortEntry({ deltas, last }, entry, ids[i]!)
+      if (sorted === 'commit') commits.push(entry)
+      else {
+        results.set(entry, sorted.result)
+        small.push({ series: entry.series, batch: sorted.fresh })
+      }
+    }
+    if (small.some(({ batch }) => batch.length > 0)) await deltas.write(small)
+    const errors: unknown[] = []
+    for (const entry of commits) {
+      try {
+        let total = nothingChanged
+        for (const part of byMonth(entry.batch))
+          total = sum(total, await this.commitMonth(entry.series, part))
+        results.set(entry, total)
+      } catch (error) {
+        errors.push(error) // what cannot be read of one series holds up no other
+      }
+    }
+    if (errors.length > 0) throw errors[0]
+    return results
+  }
+
+  private async fold(series: Series): Promise<readonly CommittedFile[]> {
+    const files: CommittedFile[] = []
+    for (const { month, bars } of byMonth(await this.reads.pending(series))) {
+      const inFile = (await this.months.read(series, month)) ?? emptyBatch
+      const state = await this.write(series, month, underlay(inFile, bars))
+      files.push({ ...fileOf(series, month), ...state })
+    }
+    return files
+  }
+
+  private async replaceMonth(
     series: Series,
     month: TimeRange,
     range: TimeRange,
     batch: BarBatch,
   ): Promise<CommitResult> {
     const whole = range.startMs <= month.startMs && range.endMs >= month.endMs
-    return this.turns.take(this.months.pathOf(series, month), async () => {
-      const old = (await this.readTolerant(series, month, whole)) ?? emptyBatch
-      const bars = batchWithin(batch, month)
-      // Written even where the bars are equal: the bytes may be damaged where reading does not look.
-      const state = await this.write(series, month, whole ? bars : replaceBars(old, range, bars))
-      return {
-        ...mergeBars(batchWithin(old, range), bars),
-        files: [{ ...fileOf(series, month), ...state }],
-      }
-    })
+    const pending = batchWithin(await this.reads.pending(series), month)
+    const old = underlay((await this.readTolerant(series, month, whole)) ?? emptyBatch, pending)
+    const bars = batchWithin(batch, month)
+    // Written even where the bars are equal: the bytes may be damaged where reading does not look.
+    const state = await this.write(series, month, whole ? bars : replaceBars(old, range, bars))
+    // Only now: until then a bar that is to stay was nowhere else.
+    await this.deltas.without(series, month)
+    return {
+      ...mergeBars(batchWithin(old, range), bars),
+      files: [{ ...fileOf(series, month), ...state }],
+    }
   }
 
   /** A month's bars; nothing for a damaged file that is about to be replaced whole. */
@@ -209,6 +304,7 @@ class ParquetLake implements Lake {
 
   private async write(series: Series, month: TimeRange, bars: BarBatch): Promise<FileState> {
     const state = await this.months.write(series, month, bars)
+    this.last.wrote(series, month, bars)
     this.onEvent({
       event: 'store_month_written',
       level: 'debug',

@@ -2,18 +2,23 @@
 export class Turns {
   private readonly last = new Map<string, Promise<void>>()
 
-  async take<T>(name: string, task: () => Promise<T>): Promise<T> {
-    const before = this.last.get(name)
-    const result = before ? before.then(task) : task()
+  take<T>(name: string, task: () => Promise<T>): Promise<T> {
+    return this.takeAll([name], task)
+  }
+
+  /** As `take`, for a task that works on all of these names: it begins when nobody works on any of them. */
+  async takeAll<T>(names: readonly string[], task: () => Promise<T>): Promise<T> {
+    const before = new Set(names.flatMap((name) => this.last.get(name) ?? []))
+    const result = before.size > 0 ? Promise.all(before).then(task) : task()
     const done = result.then(
       () => {},
       () => {},
     )
-    this.last.set(name, done)
+    for (const name of names) this.last.set(name, done)
     try {
       return await result
     } finally {
-      if (this.last.get(name) === done) this.last.delete(name)
+      for (const name of names) if (this.last.get(name) === done) this.last.delete(name)
     }
   }
 
