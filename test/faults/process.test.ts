@@ -77,9 +77,9 @@ describe('this machine’s clock', () => {
 test('a process that stands still longer than its timeouts finishes all the same', async () => {
   await inFolder(async (root) => {
     const options = preloaded('stall', {
-      STALL_MS: '700',
-      EVERYBAR__FETCH__HEADERS_TIMEOUT_MS: '400',
-      EVERYBAR__FETCH__BODY_TIMEOUT_MS: '400',
+      STALL_MS: '250',
+      EVERYBAR__FETCH__HEADERS_TIMEOUT_MS: '150',
+      EVERYBAR__FETCH__BODY_TIMEOUT_MS: '150',
       EVERYBAR__FETCH__BACKOFF_BASE_MS: '1',
       EVERYBAR__FETCH__BACKOFF_MAX_MS: '20',
       EVERYBAR__FETCH__ATTEMPTS: '20',
