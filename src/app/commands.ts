@@ -16,6 +16,7 @@ import type {
 } from './api.ts'
 import { type OpenHouse, openEmptyHouse, openHouse, rootExists, sourcesOf } from './house.ts'
 import { type ExplainedGap, explainGaps, jobsOf, listGaps, listRevisions, statusOf } from './inspect.ts'
+import type { LiveReport } from './live-state.ts'
 import { planAll } from './plan.ts'
 import type { RebuildOptions } from './rebuild.ts'
 import { syncAll } from './sync.ts'
@@ -66,6 +67,13 @@ export async function plan(ctx: AppContext, selection: Selection): Promise<PlanR
 export async function sync(ctx: AppContext, selection: Selection): Promise<SyncReport> {
   await refuseUnserved(ctx, selection)
   return inHouse(ctx, 'write', 'sync', (house) => syncAll(house, selection, ctx.signal))
+}
+
+/** Keeps the selected series complete until `ctx.signal` aborts. */
+export async function live(ctx: AppContext, selection: Selection): Promise<LiveReport> {
+  await refuseUnserved(ctx, selection)
+  const { startLive } = await import('./live.ts')
+  return inHouse(ctx, 'write', 'live', (house) => startLive(house, selection, ctx.signal).done)
 }
 
 /**

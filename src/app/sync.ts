@@ -66,7 +66,7 @@ export async function syncAll(
 }
 
 /** Those of the series the ledger knows. */
-async function refsOf({ ledger }: OpenHouse, names: readonly string[]) {
+export async function refsOf({ ledger }: OpenHouse, names: readonly string[]) {
   const wanted = new Set(names)
   return (await ledger.series()).filter((ref) => wanted.has(ref.seriesId))
 }
@@ -140,5 +140,5 @@ export function graceful(stop: AbortSignal): AbortSignal {
 }
 
 /** `20240301T120000Z-1a2b3c`: sorts by time, unique. */
-const newRunId = (nowMs: number): string =>
+export const newRunId = (nowMs: number): string =>
   `${new Date(nowMs).toISOString().replace(/[-:]|\.\d+/g, '')}-${randomBytes(3).toString('hex')}`

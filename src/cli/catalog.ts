@@ -26,6 +26,11 @@ export const catalog: readonly CatalogEntry[] = [
     load: () => import('./commands/sync.ts'),
   },
   {
+    name: 'live',
+    summary: 'keep series complete: every bar as soon as it is final, until stopped',
+    load: () => import('./commands/live.ts'),
+  },
+  {
     name: 'status',
     summary: 'show what there is of each series',
     load: () => import('./commands/status.ts'),

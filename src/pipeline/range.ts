@@ -33,7 +33,7 @@ export interface ResolvedRange {
  */
 export async function resolveRange(
   house: House,
-  venues: Venues,
+  venues: Pick<Venues, 'clockOf'>,
   job: SeriesJob,
   { from, to }: Wish,
   signal?: AbortSignal,

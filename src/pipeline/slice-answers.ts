@@ -96,6 +96,11 @@ export class SliceFold {
     this.#bars = concatBatches([this.#bars, accepted])
   }
 
+  /** The final bars so far, ascending. */
+  get bars(): BarBatch {
+    return this.#bars
+  }
+
   /** At least one answer has to have been taken in. */
   acquired(): Acquired {
     const last = this.#last!

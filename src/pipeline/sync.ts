@@ -52,7 +52,7 @@ export interface Signals {
  */
 export async function syncSeries(
   house: House,
-  venues: Venues,
+  venues: Pick<Venues, 'clockOf'>,
   wish: Wish,
   signals: Signals,
 ): Promise<SeriesOutcome> {
@@ -69,7 +69,12 @@ export async function syncSeries(
   return outcome
 }
 
-async function trySeries(house: House, venues: Venues, wish: Wish, signals: Signals): Promise<SeriesOutcome> {
+async function trySeries(
+  house: House,
+  venues: Pick<Venues, 'clockOf'>,
+  wish: Wish,
+  signals: Signals,
+): Promise<SeriesOutcome> {
   let range: TimeRange | undefined
   try {
     const job = jobOf(house, wish.series)
@@ -107,7 +112,7 @@ async function replayStores(
 /** wanted − archived. Reads the venue's clock and first bar only when the ledger cannot say that nothing is missing. */
 async function fetchSeries(
   house: House,
-  venues: Venues,
+  venues: Pick<Venues, 'clockOf'>,
   job: SeriesJob,
   { range, clock: known }: ResolvedRange,
   { recheck }: Wish,

@@ -1,0 +1,53 @@
+import type { Command } from 'commander'
+import type { LiveReport } from '../../app/live-state.ts'
+import type { Cli } from '../cli.ts'
+import { exitCodes } from '../exit-code.ts'
+import { counted, duration, number, time } from '../format.ts'
+import type { Runner } from '../program.ts'
+import { readSelection, type SelectionOptions, selectionOptions } from '../selection.ts'
+import { right, table } from '../table.ts'
+
+export function define(command: Command, run: Runner): void {
+  selectionOptions(command)
+    .addHelpText(
+      'after',
+      `
+Brings each series level, then asks for its newest bars whenever one is final by the venue's clock, until stopped.
+A series that was asked for before goes on from there; a new one starts at --from, else at its last closed bar.
+Ctrl-C or SIGTERM ends it after a clean checkpoint (exit 130 or 143). -v logs JSON lines.`,
+    )
+    .action(
+      run(async (cli, operands: readonly string[], options: SelectionOptions) => {
+        const report = await follow(cli, operands, options)
+        return {
+          data: report,
+          text: liveText(report),
+          exitCode: exitCodes.complete,
+          runId: report.runId,
+          report: true,
+        }
+      }),
+    )
+}
+
+async function follow(cli: Cli, operands: readonly string[], options: SelectionOptions): Promise<LiveReport> {
+  const selection = await readSelection(cli, operands, options)
+  const { live } = await import('../../app/commands.ts')
+  const report = await live(await cli.app(), selection)
+  cli.finish()
+  return report
+}
+
+/** How each series stood when it was stopped. */
+export function liveText({ cycles, bars, durationMs, state, runId }: LiveReport): string {
+  const rows = state.series.map(({ series, doneMs, lagMs, lastError }) => [
+    series,
+    time(doneMs),
+    duration(lagMs),
+    lastError ? lastError.code : '-',
+  ])
+  const work = `${counted(cycles, 'cycle')}, ${number(bars)} new bars in ${duration(durationMs)}, run ${runId}`
+  return [table(['series', 'complete up to', right('lag'), 'last error'], rows), '', `stopped; ${work}`].join(
+    '\n',
+  )
+}

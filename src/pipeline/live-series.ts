@@ -1,0 +1,77 @@
+import { type EverybarError, isEverybarError } from '../model/errors.ts'
+import { seriesId } from '../model/series.ts'
+import type { EpochMs } from '../model/time.ts'
+import { asError } from './fetch-missing.ts'
+import type { LiveSeriesState } from './live-state.ts'
+import type { Tail } from './live-tail.ts'
+import type { Wish } from './range.ts'
+import type { VenueClock } from './venue-clock.ts'
+
+/** The wait after a failure doubles from the first to the second. */
+const WAIT_MIN_MS = 1_000
+const WAIT_MAX_MS = 60_000
+
+/**
+ * One series that is followed live.
+ *
+ * - `behind`: to be brought level the ordinary way;
+ * - `levelling`: that is under way;
+ * - `live`: only its newest bars are asked for.
+ */
+export class LiveSeries {
+  wish: Wish
+  readonly id: string
+  phase: 'behind' | 'levelling' | 'live' = 'behind'
+  tail: Tail | undefined
+  /** A slice has come to its end and is to be asked for once more, whole. */
+  closing = false
+  /** Monotonic: nothing is tried before. */
+  notBeforeMs = 0
+  /** What the ledger was told is wanted of it ends here. */
+  wantedToMs: EpochMs | undefined
+  #failures = 0
+  #lastError: EverybarError | undefined
+  #doneMs: EpochMs | null = null
+
+  constructor(wish: Wish) {
+    this.wish = wish
+    this.id = seriesId(wish.series)
+  }
+
+  /** Everything due is answered and stored. */
+  succeeded(): void {
+    this.#failures = 0
+    this.#lastError = undefined
+    this.notBeforeMs = 0
+    this.#doneMs = this.tail?.doneMs ?? this.#doneMs
+  }
+
+  /** @returns what became of it, as an error with a code. */
+  failed(error: unknown, nowMs: number): EverybarError {
+    this.#failures++
+    this.#lastError = isEverybarError(error) ? error : asError(error)
+    this.waits(nowMs)
+    return this.#lastError
+  }
+
+  /** Waits before the next try, the longer the more have failed. */
+  waits(nowMs: number): void {
+    this.notBeforeMs = nowMs + Math.min(WAIT_MAX_MS, WAIT_MIN_MS * 2 ** Math.min(this.#failures, 10))
+  }
+
+  /** How it stands. @param clock of its venue; `undefined` while that was not read. */
+  state(clock: VenueClock | undefined): LiveSeriesState {
+    const { tail, id } = this
+    const doneMs = tail?.doneMs ?? this.#doneMs
+    const dueMs = tail && clock ? tail.dueMs(clock) : null
+    const behind = tail && clock ? tail.behind(clock) > 0 : false
+    return {
+      series: id,
+      doneMs,
+      dueMs,
+      lagMs: behind && doneMs !== null && dueMs !== null ? dueMs - doneMs : 0,
+      failures: this.#failures,
+      ...(this.#lastError && { lastError: { code: this.#lastError.code, message: this.#lastError.message } }),
+    }
+  }
+}
