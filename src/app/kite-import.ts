@@ -10,7 +10,7 @@ import { planSeries } from '../pipeline/plan-series.ts'
 import { istMidnight, kiteIntervals } from '../source/kite/intervals.ts'
 import type { KiteSummary, Selection, SeriesReport, SyncReport } from './api.ts'
 import type { AppContext } from './commands.ts'
-import { type OpenHouse, openHouse, systemClock } from './house.ts'
+import { type OpenHouse, openHouse, type RetrySettings, systemClock } from './house.ts'
 import { instrumentBookPath } from './kite-house.ts'
 import { syncAll } from './sync.ts'
 
@@ -32,6 +32,8 @@ export interface KitePlan {
 export interface KiteImportOptions {
   /** Series of the configuration that are not Kite's: made complete in the same run. */
   readonly also?: Selection
+  /** What the run is called among the others; `sync` unless given. */
+  readonly command?: string
   /** Told before the first request. */
   readonly announce?: (plan: KitePlan) => void
 }
@@ -49,30 +51,55 @@ const skipped: ReadonlySet<string> = new Set(['source.unknown-symbol', 'source.r
  */
 export async function importKite(ctx: AppContext, options: KiteImportOptions = {}): Promise<SyncReport> {
   const settings = ctx.config.kite!
-  const { wanted, from, listAgeMs } = wantedSeries(ctx, settings)
-  const retry = { attempts: settings.max_retries + 1, baseMs: settings.retry_delay_seconds * 1_000 }
-  const house = await openHouse({ ...ctx, access: 'write', command: 'sync', retry })
+  const chosen = wantedSeries(ctx, settings)
+  const house = await openHouse({ ...ctx, access: 'write', command: 'sync', retry: kiteRetry(settings) })
   try {
-    options.announce?.({ ...(await planImport(house, wanted, from.ms, settings)), listAgeMs })
-    const { also } = options
-    const selection: Selection = {
-      ...also,
-      series: [...wanted, ...(also?.series ?? [])],
-      perSeries: new Map<string, { readonly from?: When; readonly to?: When }>([
-        ...(also?.perSeries ?? []),
-        ...wanted.map((one) => [seriesId(one), { from }] as const),
-      ]),
-    }
-    const report = await syncAll(house, selection, ctx.signal, {
-      seriesAtOnce: settings.parallel_workers,
-      maySkip: ({ code }) => skipped.has(code),
-      onDone: batchProgress(house, settings.batch_size, selection.series.length),
-    })
-    const own = new Set(wanted.map(seriesId))
-    return { ...report, kite: summaryOf(report.series.filter(({ series }) => own.has(series))) }
+    return await importChosen(house, chosen, ctx.signal, options)
   } finally {
     await house[Symbol.asyncDispose]()
   }
+}
+
+/** The same import in a house that is open, whose waits between tries then hold. Throws as `importKite`. */
+export async function importKiteInto(
+  house: OpenHouse,
+  stop: AbortSignal,
+  options: KiteImportOptions,
+): Promise<SyncReport> {
+  return importChosen(house, wantedSeries(house, house.config.kite!), stop, options)
+}
+
+/** How often a request of the import is tried, and the first wait. */
+export const kiteRetry = ({ max_retries, retry_delay_seconds }: Settings): RetrySettings => ({
+  attempts: max_retries + 1,
+  baseMs: retry_delay_seconds * 1_000,
+})
+
+async function importChosen(
+  house: OpenHouse,
+  { wanted, from, listAgeMs }: ReturnType<typeof wantedSeries>,
+  stop: AbortSignal,
+  options: KiteImportOptions,
+): Promise<SyncReport> {
+  const settings = house.config.kite!
+  options.announce?.({ ...(await planImport(house, wanted, from.ms, settings)), listAgeMs })
+  const { also, command } = options
+  const selection: Selection = {
+    ...also,
+    series: [...wanted, ...(also?.series ?? [])],
+    perSeries: new Map<string, { readonly from?: When; readonly to?: When }>([
+      ...(also?.perSeries ?? []),
+      ...wanted.map((one) => [seriesId(one), { from }] as const),
+    ]),
+  }
+  const report = await syncAll(house, selection, stop, {
+    ...(command !== undefined && { command }),
+    seriesAtOnce: settings.parallel_workers,
+    maySkip: ({ code }) => skipped.has(code),
+    onDone: batchProgress(house, settings.batch_size, selection.series.length),
+  })
+  const own = new Set(wanted.map(seriesId))
+  return { ...report, kite: summaryOf(report.series.filter(({ series }) => own.has(series))) }
 }
 
 /**
@@ -91,7 +118,10 @@ export async function planKite(ctx: AppContext): Promise<KitePlan> {
   }
 }
 
-function wantedSeries({ config, clock = systemClock }: AppContext, settings: Settings) {
+function wantedSeries(
+  { config, clock = systemClock }: Pick<AppContext, 'config' | 'clock'>,
+  settings: Settings,
+) {
   const nowMs = clock.nowMs()
   const from = { kind: 'at', ms: istMidnight(settings.bootstrap_from_date) } as const
   if (from.ms >= nowMs) throw inTheFuture(settings)

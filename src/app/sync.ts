@@ -17,6 +17,8 @@ const SERIES_AT_ONCE = 4
 const GRACE_MS = 5_000
 
 export interface SyncOptions {
+  /** What the run is called among the others; `sync` unless given. */
+  readonly command?: string
   /** Series worked on at once. */
   readonly seriesAtOnce?: number
   /** Errors that leave a series out without making the run incomplete. */
@@ -40,7 +42,7 @@ export async function syncAll(
   const startedAtMs = house.clock.nowMs()
   const startedAt = house.clock.monotonicMs()
   const runId = newRunId(startedAtMs)
-  const base = { runId, command: 'sync', startedAtMs }
+  const base = { runId, command: options.command ?? 'sync', startedAtMs }
   const names = selection.series.map(seriesId)
   await house.ledger.putRun({ ...base, endedAtMs: null, exitCode: null, report: { series: names } })
   house.onEvent({ event: 'run_started', run_id: runId, series: names.length })
@@ -59,11 +61,17 @@ export async function syncAll(
       outcomes.length === names.length && outcomes.every((one) => one.complete || isSkipped(one, options)),
     interrupted: stop.aborted,
   }
-  const exitCode = report.complete ? 0 : report.interrupted ? 130 : 3
+  const exitCode = runExitCode(report)
   await house.ledger.putRun({ ...base, endedAtMs: house.clock.nowMs(), exitCode, report: { ...report } })
   house.onEvent({ event: 'run_finished', run_id: runId, complete: report.complete, requests })
   return report
 }
+
+/** What a run says of itself in the ledger: 0 complete, 130 interrupted, 3 neither. */
+export const runExitCode = ({
+  complete,
+  interrupted,
+}: Pick<SyncReport, 'complete' | 'interrupted'>): number => (complete ? 0 : interrupted ? 130 : 3)
 
 /** Those of the series the ledger knows. */
 export async function refsOf({ ledger }: OpenHouse, names: readonly string[]) {

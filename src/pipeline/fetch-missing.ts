@@ -21,6 +21,8 @@ export interface FetchContext {
   readonly stop: AbortSignal
   /** Once aborted those under way are given up too. */
   readonly hardStop: AbortSignal
+  /** Once aborted no further one is planned either, but for the first few: whoever gives way gets somewhere first. */
+  readonly asked?: AbortSignal
 }
 
 export interface Fetched extends Settled {
@@ -55,7 +57,11 @@ export async function fetchMissing(
   await noteAsking(house, job, todo.again)
   const settler = new Settler(house, job)
   const tally = new Tally(house, job, todo)
-  const slices = untilStopped(todo.slices(), () => context.stop.aborted || tally.gaveUp)
+  const givesWay = (taken: number) => context.asked?.aborted === true && taken >= house.concurrency
+  const slices = untilStopped(
+    todo.slices(),
+    (taken) => context.stop.aborted || tally.gaveUp || givesWay(taken),
+  )
   const silence = new SilenceJudge(house, job)
   const run = runChunks(slices, (slice) => ask(house, job, slice, { ...context, silence }), {
     concurrency: house.concurrency,
@@ -108,9 +114,10 @@ function startOf(
   return known && before.lastMs !== null ? shiftBars(series.timeframe, before.lastMs, 1) : range.startMs
 }
 
-function* untilStopped<T>(items: Iterable<T>, stopped: () => boolean): Generator<T> {
+function* untilStopped<T>(items: Iterable<T>, stopped: (taken: number) => boolean): Generator<T> {
+  let taken = 0
   for (const item of items) {
-    if (stopped()) return
+    if (stopped(taken++)) return
     yield item
   }
 }

@@ -12,6 +12,17 @@ export interface Replayed extends Settled {
   readonly slices: number
 }
 
+export interface ReplayOptions {
+  /** All there is, without one. */
+  readonly range?: TimeRange
+  /** Once aborted nothing more is read. */
+  readonly signal?: AbortSignal
+  /** Once aborted nothing more is read either, but for the first few: whoever gives way gets somewhere first. */
+  readonly asked?: AbortSignal
+}
+
+const SLICES_A_TURN = 16
+
 /**
  * archived − stored: settles what a store lacks, from archived bytes, with no request. A store that was just added
  * gets everything; one that is level gets nothing and costs one query.
@@ -20,13 +31,14 @@ export async function replay(
   house: House,
   job: SeriesJob,
   store: Store,
-  options: { readonly range?: TimeRange; readonly signal?: AbortSignal } = {},
+  options: ReplayOptions = {},
 ): Promise<Replayed> {
   const settler = new Settler(house, job, { stores: [store], recordSlices: false })
   const anchorMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
   let slices = 0
   for await (const record of house.ledger.unstored(job.ref, store.name, options.range)) {
     if (options.signal?.aborted || settler.stuck) break
+    if (options.asked?.aborted && slices >= SLICES_A_TURN) break
     const acquired = await readBack(house, job, record, anchorMs)
     if (!acquired) continue
     await settler.add(acquired)

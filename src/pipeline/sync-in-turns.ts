@@ -5,8 +5,8 @@ import type { House } from './house.ts'
 import type { SeriesOutcome, Signals } from './sync.ts'
 
 /**
- * Does the work of a series in as many turns as it takes, where others wait for the series too: what is long gives way,
- * and goes on behind them. Where nobody shares the house it is one piece.
+ * Does the work of a series in as many turns as it takes, where others wait for the series too: what is long gives way
+ * to who asks, and goes on behind them; it asks nobody to give way itself. Where nobody shares the house it is one piece.
  *
  * @param work does what is left; it ends early when `asked` aborts.
  */
@@ -20,11 +20,12 @@ export async function inTurns(
   let all: SeriesOutcome | undefined
   for (;;) {
     let gaveWay = false
-    const outcome = await turns.run(seriesId(series), async (asked) => {
+    const turn = async (asked: AbortSignal) => {
       const part = await work({ ...signals, asked })
       gaveWay = asked.aborted
       return part
-    })
+    }
+    const outcome = await turns.run(seriesId(series), turn, 'patient')
     all = all ? joined(all, outcome) : outcome
     const over = outcome.complete || outcome.errors.length > 0 || signals.stop.aborted
     if (over || !gaveWay) return all

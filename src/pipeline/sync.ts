@@ -101,11 +101,11 @@ async function replayStores(
   house: House,
   job: SeriesJob,
   range: TimeRange,
-  signals: Signals,
+  { stop: signal, asked }: Signals,
 ): Promise<Replayed> {
   const all: Replayed[] = []
-  const signal = stopOrAsked(signals)
-  for (const store of house.stores) all.push(await replay(house, job, store, { range, signal }))
+  const options = { range, signal, ...(asked && { asked }) }
+  for (const store of house.stores) all.push(await replay(house, job, store, options))
   return { ...all[0]!, errors: all.flatMap(({ errors }) => errors) }
 }
 
@@ -118,7 +118,7 @@ async function fetchSeries(
   { recheck }: Wish,
   signals: Signals,
 ): Promise<{ fetched?: Fetched; planned: number; clock: VenueClock | undefined }> {
-  const { stop, hardStop } = signals
+  const { stop } = signals
   const firstMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
   const plan = (atMs: EpochMs, from = firstMs) =>
     planSeries(house, job, { range, firstMs: from, venueNowMs: atMs, recheck })
@@ -128,13 +128,9 @@ async function fetchSeries(
   const anchorMs = await firstBar(house, job, stop)
   const todo = await plan(clock.nowMs(), anchorMs)
   await forgetOtherCuts(house, job, todo.missing)
-  // What the venue is asked for the clock by serves other series too: only the bars give way to who waits.
-  const context = { clock, anchorMs, stop: stopOrAsked(signals), hardStop }
-  const fetched = await fetchMissing(house, job, todo, context)
+  const fetched = await fetchMissing(house, job, todo, { clock, anchorMs, ...signals })
   return { fetched, planned: todo.count, clock }
 }
-
-const stopOrAsked = ({ stop, asked }: Signals): AbortSignal => (asked ? AbortSignal.any([stop, asked]) : stop)
 
 /** What is missing now. Without the venue's clock, ours says which bars are due: they are not complete either way. */
 function gapsNow(

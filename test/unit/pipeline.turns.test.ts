@@ -2,16 +2,17 @@ import { expect, test } from 'vitest'
 import { SeriesTurns } from '../../src/pipeline/turns.ts'
 
 /** Work that says when it begins and ends, and ends when it is told to. */
-function piece(turns: SeriesTurns, log: string[], series: string, name: string) {
+function piece(turns: SeriesTurns, log: string[], series: string, name: string, manner?: 'asks' | 'patient') {
   const end = Promise.withResolvers<void>()
   let asked: AbortSignal | undefined
-  const done = turns.run(series, async (signal) => {
+  const work = async (signal: AbortSignal) => {
     asked = signal
     log.push(`${name} begins`)
     await end.promise
     log.push(`${name} ends`)
     return name
-  })
+  }
+  const done = turns.run(series, work, manner)
   return { done, end: end.resolve, fail: end.reject, asked: () => asked?.aborted }
 }
 
@@ -53,6 +54,28 @@ test('work is told when somebody waits for its series, and only then', async () 
   c.end()
   elsewhere.end()
   await Promise.all([c.done, elsewhere.done])
+})
+
+test('who is patient waits without asking, and gives way to who asks', async () => {
+  const turns = new SeriesTurns()
+  const log: string[] = []
+  const a = piece(turns, log, 's', 'a')
+  const b = piece(turns, log, 's', 'b', 'patient')
+  const c = piece(turns, log, 's', 'c', 'patient')
+  expect(a.asked()).toBe(false)
+  a.end()
+  await a.done
+  await Promise.resolve()
+  expect([b.asked(), log.at(-1)]).toEqual([false, 'b begins'])
+  const d = piece(turns, log, 's', 'd')
+  expect(b.asked()).toBe(true)
+  b.end()
+  await b.done
+  await Promise.resolve()
+  expect(c.asked(), 'd waits already').toBe(true)
+  c.end()
+  d.end()
+  await Promise.all([c.done, d.done])
 })
 
 test('work that fails holds up nobody', async () => {
