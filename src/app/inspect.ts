@@ -13,11 +13,36 @@ import { dueEnd } from '../pipeline/plan-series.ts'
 import { endsFor, type Gap, type Selection, type SeriesStatus } from './api.ts'
 import type { OpenHouse } from './house.ts'
 import { coverageOf, gapReport, missingByClass } from './report.ts'
+import { venueFile } from './venues.ts'
 
-/** The jobs a reading command speaks of: the series named, or every one the ledger knows. */
+/**
+ * The jobs a reading command speaks of: the series named, or every one the ledger knows.
+ *
+ * @throws EverybarError `source.venue-lost` (abort) where the ledger knows series of a venue, and what was kept of the venue
+ *   is gone or damaged; else what `jobOf` throws.
+ */
 export async function jobsOf(house: OpenHouse, series: readonly Series[]): Promise<SeriesJob[]> {
-  if (series.length > 0) return series.map((one) => jobOf(house, house.venues.canonical(one)))
-  return (await house.ledger.series()).map(({ seriesId }) => jobOf(house, parseSeries(seriesId)))
+  const known = (await house.ledger.series()).map(({ seriesId }) => parseSeries(seriesId))
+  const wanted = series.length > 0 ? series.map((one) => house.venues.canonical(one)) : known
+  return wanted.map((one) => {
+    try {
+      return jobOf(house, one)
+    } catch (error) {
+      const { venue } = one.instrument
+      const lost = !house.venues.isNative(one) && known.some(({ instrument }) => instrument.venue === venue)
+      throw lost ? venueLost(venue, error) : error
+    }
+  })
+}
+
+function venueLost(venue: string, cause: unknown): EverybarError {
+  const path = venueFile(venue)
+  return new EverybarError('source.venue-lost', `what was kept of ${venue} is gone or damaged: ${path}`, {
+    recovery: 'abort',
+    hint: 'Run "everybar sync" for one of its series, or "everybar repair": they ask the venue again.',
+    path,
+    cause,
+  })
 }
 
 /** What a command says that was to judge a root in which there is nothing to judge: "no gap" would be no lie, and no truth. */

@@ -1,4 +1,4 @@
-import { copyFile } from 'node:fs/promises'
+import { copyFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Mover } from '../pipeline/repair.ts'
 import { nodeFileSystem } from './filesystem.ts'
@@ -26,12 +26,17 @@ export function moverIn(root: string, onMoved: (path: string) => void): Mover {
       to = `${QUARANTINE}/${path}.${n}`
     return to
   }
+  const setAside = async (path: string) => {
+    if ((await nodeFileSystem.size(join(root, path))) === undefined) return
+    await move(path, await placeFor(path))
+    onMoved(path)
+  }
   return {
     rename: move,
-    setAside: async (path) => {
-      if ((await nodeFileSystem.size(join(root, path))) === undefined) return
-      await move(path, await placeFor(path))
-      onMoved(path)
+    setAside,
+    makeRoom: async (path) => {
+      const found = await stat(join(root, path)).catch(() => undefined)
+      if (found && !found.isFile()) await setAside(path)
     },
     copyAside: async (path) => {
       if ((await nodeFileSystem.size(join(root, path))) === undefined) return

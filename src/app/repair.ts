@@ -1,5 +1,6 @@
 import { isEverybarError } from '../model/errors.ts'
 import { union } from '../model/range-set.ts'
+import { parseSeries } from '../model/series.ts'
 import type { Fault } from '../pipeline/fault.ts'
 import type { SeriesJob } from '../pipeline/house.ts'
 import { rebuildRecords } from '../pipeline/rebuild.ts'
@@ -10,12 +11,12 @@ import { Venues } from '../pipeline/venue-clock.ts'
 import type { Problem, RepairReport, Selection, SeriesRepairReport } from './api.ts'
 import type { AppContext } from './commands.ts'
 import { type OpenHouse, openHouse } from './house.ts'
-import { jobsOf } from './inspect.ts'
 import { exportManifests } from './manifests.ts'
 import { moverIn } from './quarantine.ts'
 import { rebuild } from './rebuild.ts'
 import { problemOf } from './report.ts'
 import { graceful } from './sync.ts'
+import { isVenueFile } from './venues.ts'
 import { jobOfFolder, type Proof, prove } from './verify.ts'
 
 export interface RepairOptions {
@@ -31,8 +32,8 @@ export async function repairAll(
 ): Promise<RepairReport> {
   const moved: string[] = []
   const first = await inHouse(ctx, dryRun, async (house) => {
-    const proof = await prove(house, selection, {}, ctx.signal)
-    return { proof, plans: await plansOf(house, selection, proof) }
+    const proof = await proveKnowing(house, selection, dryRun, ctx.signal)
+    return { proof, plans: await plansOf(house, proof) }
   }).catch((error: unknown) => {
     if (dryRun || !isEverybarError(error, 'ledger.corrupt')) throw error
     return undefined // not even opened: it is made again below
@@ -57,10 +58,18 @@ async function plannedAnew(
   stop: AbortSignal,
 ): Promise<Planned> {
   const proof = await prove(house, selection, {}, stop)
-  const plans = new Map((await plansOf(house, selection, proof)).map((plan) => [plan.job.id, plan]))
+  const plans = new Map((await plansOf(house, proof)).map((plan) => [plan.job.id, plan]))
   for (const old of before?.plans ?? []) {
     if (old.fetch.length === 0) continue
-    const plan = plans.get(old.job.id) ?? { ...old, setAside: [], copy: [], record: [], lost: [], months: [] }
+    const plan = plans.get(old.job.id) ?? {
+      ...old,
+      setAside: [],
+      copy: [],
+      places: [],
+      record: [],
+      lost: [],
+      months: [],
+    }
     const fetch = [...new Map([...plan.fetch, ...old.fetch].map((one) => [one.id, one])).values()]
     const months = union(plan.months, old.months)
     plans.set(old.job.id, { ...plan, fetch, weight: Math.max(plan.weight, old.weight), months })
@@ -84,9 +93,34 @@ interface Planned {
   readonly plans: readonly SeriesRepair[]
 }
 
-async function plansOf(house: OpenHouse, selection: Partial<Selection>, proof: Proof) {
+/**
+ * Proves, and asks the venues again of which nothing is kept any more: without that their series can be neither proved nor
+ * mended. What could not be asked stays a fault.
+ */
+async function proveKnowing(
+  house: OpenHouse,
+  selection: Partial<Selection>,
+  dryRun: boolean,
+  stop: AbortSignal,
+): Promise<Proof> {
+  const proof = await prove(house, selection, {}, stop)
+  const lost = proof.faults.filter(({ path }) => path !== undefined && isVenueFile(path))
+  if (dryRun || lost.length === 0) return proof
+  for (const { seriesId } of await house.ledger.series()) {
+    try {
+      await house.venues.introduce(parseSeries(seriesId), { ...house, signal: stop })
+    } catch (error) {
+      if (!isEverybarError(error)) throw error
+    }
+  }
+  const again = await prove(house, selection, {}, stop)
+  const mended = lost.filter(({ path }) => !again.faults.some((fault) => fault.path === path))
+  return { ...again, faults: [...mended, ...again.faults] }
+}
+
+async function plansOf(house: OpenHouse, proof: Proof) {
   const plans: SeriesRepair[] = []
-  for (const job of await jobsOf(house, selection.series ?? [])) {
+  for (const job of proof.jobs) {
     const own = proof.faults.filter(({ series }) => series === job.id)
     const behind = proof.verdicts.some(({ job: one, verdict }) => one.id === job.id && verdict.unsettled > 0)
     if (own.length > 0 || behind) plans.push(await planRepair(house, job, own))

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
@@ -14,8 +14,10 @@ import type { Source } from '../source/source.ts'
 import { nodeFileSystem } from './filesystem.ts'
 import { cappedTo } from './page-limit.ts'
 
-/** What is known of a venue that ccxt serves lies beside its answers, under this name. */
-const FILE = 'markets.json'
+/** What is known of a venue that ccxt serves lies beside its answers, relative to the root. */
+export const venueFile = (venue: string): string => `${venue}/markets.json`
+
+export const isVenueFile = (path: string): boolean => /^[^/]+\/markets\.json$/.test(path)
 
 export interface VenueRooms {
   readonly fetcher: Fetcher
@@ -32,6 +34,8 @@ export interface VenueRooms {
 export class VenueBook {
   /** Grows when a venue is introduced; the native sources come first, and so win. */
   readonly sources: Source[]
+  /** Files under the root that are not as they were written, relative to it. */
+  readonly damaged: string[] = []
   readonly #config: Config
   readonly #root: string | undefined
   readonly #native: number
@@ -52,12 +56,15 @@ export class VenueBook {
     const folders = await readdir(this.#config.root, { withFileTypes: true }).catch(() => [])
     for (const folder of folders) {
       if (!folder.isDirectory() || folder.name.startsWith('.')) continue
-      const path = join(this.#config.root, folder.name, FILE)
+      const path = join(this.#config.root, venueFile(folder.name))
       const text = await readFile(path, 'utf8').catch(() => undefined)
       if (text === undefined) continue
       const venue = readKnown(text)
       if (venue?.venue === folder.name) this.#remember(venue)
-      else onEvent({ event: 'venue_file_damaged', level: 'warn', path })
+      else {
+        this.damaged.push(venueFile(folder.name))
+        onEvent({ event: 'venue_file_damaged', level: 'warn', path })
+      }
     }
     return this
   }
@@ -157,6 +164,8 @@ export class VenueBook {
   }
 
   #remember(known: KnownVenue): void {
+    const mended = this.damaged.indexOf(venueFile(known.venue))
+    if (mended >= 0) this.damaged.splice(mended, 1)
     this.#known.set(known.venue, known)
     const others = this.sources.filter(
       ({ spec }, i) => i < this.#native || spec.venue !== known.venue || !spec.evidence.ccxt,
@@ -181,8 +190,8 @@ export class VenueBook {
         const folder = join(root, known.venue)
         await nodeFileSystem.makeDirectory(folder)
         const latest = this.#known.get(known.venue) ?? known
-        const text = `${JSON.stringify({ format: 1, ...latest }, undefined, 1)}\n`
-        await writeFileAtomic(nodeFileSystem, join(folder, FILE), [new TextEncoder().encode(text)], {
+        const text = new TextEncoder().encode(textOf(latest))
+        await writeFileAtomic(nodeFileSystem, join(root, venueFile(known.venue)), [text], {
           temporary: join(folder, `${TEMPORARY_PREFIX}${randomBytes(6).toString('hex')}`),
         })
       })
@@ -190,22 +199,21 @@ export class VenueBook {
   }
 }
 
-function readKnown(text: string): KnownVenue | undefined {
-  try {
-    const { format, ...known } = JSON.parse(text) as KnownVenue & { format: number }
-    const whole =
-      format === 1 &&
-      typeof known.venue === 'string' &&
-      Array.isArray(known.markets) &&
-      Array.isArray(known.timeframes) &&
-      typeof known.pages === 'object' &&
-      known.pages !== null &&
-      known.rateLimitMs > 0
-    return whole ? known : undefined
-  } catch {
-    return undefined
-  }
+/** A JSON document whose last field guards all before it. */
+function textOf(known: KnownVenue): string {
+  const guarded = JSON.stringify({ format: 1, ...known }, undefined, 1).replace(/\n}$/, ',')
+  return `${guarded}\n "sha256": "${sha256(guarded)}"\n}\n`
 }
+
+/** `undefined` when any byte is not as it was written. */
+function readKnown(text: string): KnownVenue | undefined {
+  const [tail, guard] = /\n "sha256": "([0-9a-f]{64})"\n}\n$/.exec(text) ?? []
+  if (tail === undefined || sha256(text.slice(0, -tail.length)) !== guard) return undefined
+  const { format, sha256: _, ...known } = JSON.parse(text) as KnownVenue & { format: number; sha256: string }
+  return format === 1 ? known : undefined
+}
+
+const sha256 = (text: string): string => hash('sha256', text)
 
 /** ccxt's unified symbols where our own source serves the venue: `BTC/USDT` is BTCUSDT, `BTC/USDT:USDT` its future. */
 function nativeSpelling(series: Series): Series {

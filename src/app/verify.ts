@@ -3,7 +3,7 @@ import type { ArchiveFolder } from '../archive/archive.ts'
 import { isEverybarError } from '../model/errors.ts'
 import { parseLakeFileName } from '../model/lake.ts'
 import { hull, type RangeSet } from '../model/range-set.ts'
-import type { Series } from '../model/series.ts'
+import { parseSeries, type Series } from '../model/series.ts'
 import { type Fault, type OnFault, repairHint } from '../pipeline/fault.ts'
 import { jobOf, type SeriesJob } from '../pipeline/house.ts'
 import { type Verdict, verifySeries } from '../pipeline/verify.ts'
@@ -20,6 +20,8 @@ export interface VerifyOptions {
 
 export interface Proof {
   readonly report: VerifyReport
+  /** The series there were to prove, with and without a verdict. */
+  readonly jobs: readonly SeriesJob[]
   readonly verdicts: readonly { readonly job: SeriesJob; readonly verdict: Verdict }[]
   /** All of them. */
   readonly faults: readonly Fault[]
@@ -52,8 +54,9 @@ export async function prove(
   // What cannot vouch for itself is compared with the archive, field for field.
   const deep = options.deep === true || !ledger.sealed
   const verdicts: Proof['verdicts'][number][] = []
+  const jobs = ledger.unreadable ? [] : await provable(house, selection, onFault)
   if (!ledger.unreadable) {
-    for (const job of await jobsOf(house, selection.series ?? [])) {
+    for (const job of jobs) {
       stop.throwIfAborted()
       try {
         const verdict = await proveOne(house, job, selection, deep, onFault)
@@ -63,14 +66,39 @@ export async function prove(
         onFault({ series: job.id, ...ledgerFault(error) })
       }
     }
-    if (!selection.series?.length) await findStrays(house, onFault)
+    if (!selection.series?.length) await findStrays(house, jobs, onFault)
   }
   return {
     report: reportOf(verdicts, faults, deep),
+    jobs,
     verdicts,
     faults,
     ledger: faults.some(({ kind }) => kind === 'ledger.corrupt') ? 'doubted' : 'whole',
   }
+}
+
+/** The series to prove. Those of a venue of which nothing is known any more cannot be: the file that is lost is named. */
+async function provable(
+  house: OpenHouse,
+  { series }: Partial<Selection>,
+  onFault: OnFault,
+): Promise<readonly SeriesJob[]> {
+  const told = new Set<string | undefined>(house.venues.damaged)
+  for (const path of house.venues.damaged)
+    onFault({ kind: 'archive.corrupt', path, detail: 'it is not as it was written', hint: repairHint })
+  const known = async () => (await house.ledger.series()).map(({ seriesId }) => parseSeries(seriesId))
+  const jobs: SeriesJob[] = []
+  for (const one of series?.length ? series : await known()) {
+    try {
+      jobs.push(...(await jobsOf(house, [one])))
+    } catch (error) {
+      if (!isEverybarError(error, 'source.venue-lost')) throw error
+      const { path, message: detail } = error
+      if (!told.has(path)) onFault({ kind: 'archive.missing', path: path!, detail, hint: repairHint })
+      told.add(path)
+    }
+  }
+  return jobs
 }
 
 async function proveOne(
@@ -145,14 +173,14 @@ function ledgerFault(error: unknown): Fault {
 const rebuildHint = 'Run "everybar repair": it makes the ledger again from the archive.'
 
 /** Answers of series, and files of the lake, that the ledger knows nothing of. */
-async function findStrays(house: OpenHouse, onFault: OnFault): Promise<void> {
+async function findStrays(house: OpenHouse, jobs: readonly SeriesJob[], onFault: OnFault): Promise<void> {
   const known = new Set<string>()
   const folders = new Set<string>()
-  for (const job of await jobsOf(house, [])) {
-    folders.add(JSON.stringify(job.folder))
-    for await (const { path } of house.ledger.storedFiles(job.ref, house.lake.name)) known.add(path)
+  for (const job of jobs) folders.add(JSON.stringify(job.folder))
+  for (const ref of await house.ledger.series()) {
+    for await (const { path } of house.ledger.storedFiles(ref, house.lake.name)) known.add(path)
     // Those of a known series were judged with it.
-    for await (const { path } of house.lake.files(job.series)) known.add(path)
+    for await (const { path } of house.lake.files(parseSeries(ref.seriesId))) known.add(path)
   }
   for await (const folder of house.archive.folders()) {
     if (folders.has(JSON.stringify(fixedOrder(folder))) || !jobOfFolder(house, folder)) continue

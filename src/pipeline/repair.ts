@@ -30,6 +30,8 @@ export interface SeriesRepair {
   readonly setAside: readonly string[]
   /** Damaged answers: a copy is kept, and the file stays until a new answer replaces it. */
   readonly copy: readonly string[]
+  /** Where a file belongs: a folder or a device that stands there is taken out of the way. */
+  readonly places: readonly string[]
   /** Older answers that are gone for good, by slice and number. */
   readonly lost: readonly { readonly sliceId: string; readonly version: number; readonly path: string }[]
   /** Whether evidence is written again, from the ledger or the other way round. */
@@ -42,6 +44,8 @@ export interface Mover {
   readonly setAside: (path: string) => Promise<void>
   /** Keeps a copy where `setAside` would move it. */
   readonly copyAside: (path: string) => Promise<void>
+  /** Takes what stands at a file's place and is no file out of the way, to be looked at. */
+  readonly makeRoom: (path: string) => Promise<void>
   readonly rename: (from: string, to: string) => Promise<void>
 }
 
@@ -59,8 +63,10 @@ export async function planRepair(
   const copy = new Set<string>()
   const lost = new Map<string, SeriesRepair['lost'][number]>()
   const ranges: TimeRange[] = []
+  const places = new Set<string>()
   let evidence = false
   for (const { kind, path = '', sliceId, range } of faults) {
+    if (/^(archive|store)\.(corrupt|file-missing)$/.test(kind)) places.add(path)
     if (range) ranges.push(range)
     if (kind === 'store.file-unknown') setAside.add(path)
     if (kind === 'ledger.differs' && sliceId) record.add(sliceId)
@@ -89,6 +95,7 @@ export async function planRepair(
     months: toRangeSet(ranges.map(wholeMonths)),
     setAside: [...setAside],
     copy: [...copy],
+    places: [...places],
     lost: [...lost.values()],
     evidence,
   }
@@ -117,6 +124,7 @@ export async function mendSeries(
   signals: Signals,
 ): Promise<readonly EverybarError[]> {
   const { job } = plan
+  for (const path of plan.places) await mover.makeRoom(path)
   for (const path of plan.setAside) await mover.setAside(path)
   for (const path of plan.copy) await mover.copyAside(path)
   await closeRanks(house, plan, mover)

@@ -1,7 +1,7 @@
 import type { CheckedAnswer } from '../archive/archive.ts'
 import type { SliceRecord } from '../ledger/ledger.ts'
-import { parseCompositeKey } from '../model/slice.ts'
 import type { TimeRange } from '../model/time.ts'
+import { sliceOfKey } from './adopt.ts'
 import { lostAnswers, withoutEnding } from './evidence.ts'
 import { type OnFault, repairHint } from './fault.ts'
 import type { House, SeriesJob } from './house.ts'
@@ -176,14 +176,28 @@ class AnswerCheck {
         if (damage !== undefined) {
           const detail = `${damage}; the ledger knows nothing of it`
           this.#onFault({ kind: 'archive.corrupt', path, sliceId, detail, hint: repairHint })
-        } else if (answer) this.#isBehind(sliceId, parseCompositeKey(answer.meta.sliceKey)?.range)
+        } else if (answer) this.#judgeUnrecorded(sliceId, path, answer.meta.sliceKey)
       }
     }
   }
 
-  #isBehind(sliceId: string, range: TimeRange | undefined): void {
+  /** Only a current answer to a slice of this series can have been left by an interrupted run. */
+  #judgeUnrecorded(sliceId: string, path: string, key: string): void {
+    const own = sliceOfKey(this.#job, key)
+    const taken = own?.id === sliceId && this.#listed.get(sliceId)?.includes(0)
+    if (taken) {
+      this.#isBehind(sliceId, own.range)
+      return
+    }
+    const detail = own
+      ? `slice ${key}: an older answer, and no current one`
+      : `it answers slice ${key}, which is none of this series`
+    this.#onFault({ kind: 'archive.stray', path, sliceId, detail, hint: repairHint })
+  }
+
+  #isBehind(sliceId: string, range: TimeRange): void {
     this.#behind.add(sliceId)
-    if (range) this.#behindRanges.push(range)
+    this.#behindRanges.push(range)
   }
 
   #report(kind: string, record: SliceRecord, path: string, what: string): void {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
@@ -8,6 +8,12 @@ const nowMs = Date.parse('2024-03-01T00:00:30Z')
 const listedMs = Date.parse('2023-12-07T09:30:00Z')
 /** From the hour that holds the listing to the last hour that has closed. */
 const hours = (Date.parse('2024-03-01T00:00Z') - Date.parse('2023-12-07T09:00Z')) / 3_600_000
+
+function flipByte(path: string): void {
+  const bytes = readFileSync(path)
+  bytes[bytes.length >> 1]! ^= 1
+  writeFileSync(path, bytes)
+}
 
 describe('venues read by ccxt', () => {
   let venue: Simulator
@@ -104,6 +110,35 @@ describe('venues read by ccxt', () => {
       expect(kept).toMatchObject({ format: 1, venue: 'kucoin', pages: { spot: { rowsMax: 1_500 } } })
     })
   })
+
+  test.each([
+    ['gone', (path: string) => rmSync(path), 'archive.missing'],
+    ['changed', (path: string) => flipByte(path), 'archive.corrupt'],
+    ['cut', (path: string) => truncateSync(path, 200), 'archive.corrupt'],
+  ])(
+    'what is kept of a venue is %s: verify names it and proves the others, repair asks again',
+    async (_, damage, kind) => {
+      await inFolder(async (root) => {
+        const range = ['--from', '2024-02-20', '--to', '2024-02-22']
+        const all = ['okx:spot:BTC/USDT:1h', 'binance:spot:BTCUSDT:1h']
+        expect((await run(root, ['sync', ...all, ...range])).code).toBe(0)
+        damage(join(root, 'okx/markets.json'))
+        const proof = await run(root, ['verify', '--json'], offline)
+        expect(proof.code).toBe(4)
+        expect(proof.json().data).toMatchObject({
+          faults: [{ kind, path: 'okx/markets.json' }],
+          series: [{ series: 'binance:spot:BTCUSDT:1h', complete: true }],
+        })
+        const gaps = await run(root, ['gaps', '--json'], offline)
+        expect(gaps.json().error).toMatchObject({ code: 'source.venue-lost', path: 'okx/markets.json' })
+        expect((await run(root, ['repair'])).code).toBe(0)
+        expect((await run(root, ['verify', '--json'], offline)).json().data).toMatchObject({
+          faults: [],
+          complete: true,
+        })
+      })
+    },
+  )
 
   test('history_page_limit caps a request, and the range is fetched to its end', async () => {
     await inFolder(async (root) => {

@@ -80,6 +80,35 @@ const cases: Readonly<Record<string, Case>> = {
     damage: () => copyFileSync(full(some(months)[0]!), full('lake/copy.parquet')),
     requests: 0,
   },
+  'a month in the place of another series’': {
+    damage: () => copyFileSync(full(some(months)[0]!), full(some(/^lake\/.*ETHUSDT_15min/)[0]!)),
+    requests: 0,
+  },
+  'an answer among those of another series': {
+    damage: () => {
+      const answer = some(/5m\/responses/)[0]!
+      const other = dirname(some(/15m\/responses/)[0]!)
+      copyFileSync(full(answer), full(`${other}/${answer.slice(-37)}`))
+    },
+    requests: 0,
+  },
+  'a folder where an answer was': {
+    damage: () => {
+      const answer = some(answers)[2]!
+      rmSync(full(answer))
+      mkdirSync(full(answer))
+      writeFileSync(full(`${answer}/mine`), '')
+    },
+    requests: 1,
+  },
+  'a folder where a month was': {
+    damage: () => {
+      const month = some(months)[1]!
+      rmSync(full(month))
+      mkdirSync(full(month))
+    },
+    requests: 0,
+  },
   'damaged evidence': { damage: () => flip(some(/evidence\/first-bar/)[0]!), requests: 0 },
   'deleted evidence': { damage: () => some(/evidence\//).forEach(remove), requests: 0 },
   'a changed manifest': { damage: () => flip(some(/manifest\.json$/)[0]!), requests: 0 },

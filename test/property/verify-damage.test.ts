@@ -1,4 +1,13 @@
-import { appendFileSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import fc from 'fast-check'
@@ -113,8 +122,16 @@ describe('damage is found, and the file is named', () => {
       copyFileSync(full(b), full(a))
       writeFileSync(full(b), bytes)
     }
-    for (const kind of [/^lake\/.*BTCUSDT_5min/, /BTCUSDT\/5m\/responses\/[0-9a-f]+\.json$/]) {
-      const [a, b] = place.files().filter((path) => kind.test(path))
+    const found = (kind: RegExp, nth = 0) => place.files().filter((path) => kind.test(path))[nth]
+    const pairs = [
+      [found(/^lake\/.*BTCUSDT_5min/), found(/^lake\/.*BTCUSDT_5min/, 1)],
+      [found(/^lake\/.*BTCUSDT_5min/), found(/^lake\/.*ETHUSDT_15min/)],
+      [found(/\/5m\/responses\/[0-9a-f]+\.json$/), found(/\/5m\/responses\/[0-9a-f]+\.json$/, 1)],
+      [found(/\/5m\/responses\/[0-9a-f]+\.json$/), found(/\/15m\/responses\/[0-9a-f]+\.json$/)],
+      [found(/\/5m\/manifest\.json$/), found(/\/15m\/manifest\.json$/)],
+      [found(/\/5m\/evidence\/first-bar/), found(/um-klines\/.*\/evidence\/first-bar/)],
+    ] as const
+    for (const [a, b] of pairs) {
       swap(a!, b!)
       const report = await place.verify()
       for (const path of [a!, b!]) expect(named(report, path)).not.toEqual([])
@@ -127,6 +144,24 @@ describe('damage is found, and the file is named', () => {
     const current = older.replace('.1.json', '.json')
     copyFileSync(full(older), full(current))
     expect(named(await place.verify(), current)).toMatchObject([{ kind: 'archive.differs' }])
+  })
+
+  test('when an answer lies among those of another series', async () => {
+    const answer = place.files().find((path) => /\/5m\/responses\//.test(path))!
+    const other = dirname(place.files().find((path) => /\/15m\/responses\//.test(path))!)
+    const stray = `${other}/${answer.replace(/^.*\//, '')}`
+    copyFileSync(full(answer), full(stray))
+    expect(named(await place.verify(), stray)).toMatchObject([{ kind: 'archive.stray' }])
+  })
+
+  test('with its time of change set back, so that nobody sees it was touched', async () => {
+    for (const kind of [/^lake\//, /responses\/[0-9a-f]+\.json$/]) {
+      const path = place.files().find((one) => kind.test(one))!
+      const { atime, mtime } = statSync(full(path))
+      writeFileSync(full(path), damages.flip(readFileSync(full(path)), 700))
+      utimesSync(full(path), atime, mtime)
+      expect(named(await place.verify(), path)).not.toEqual([])
+    }
   })
 
   const strays = [

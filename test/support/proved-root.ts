@@ -51,6 +51,7 @@ export async function provedRoot(): Promise<ProvedRoot> {
     venue,
     files: () => kept.filter((path) => !passing.test(path)),
     restore: () => {
+      rmSync(join(root, '.everybar/quarantine'), { recursive: true, force: true })
       for (const path of filesIn(root)) if (!kept.includes(path)) rmSync(join(root, path))
       for (const path of kept) {
         mkdirSync(dirname(join(root, path)), { recursive: true })

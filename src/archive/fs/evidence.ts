@@ -6,13 +6,16 @@ import { corrupt, readFault, writeFault } from './faults.ts'
 import { sha256 } from './shape.ts'
 
 /*
- * Evidence as files, `<series folder>/evidence/<name>.json`: one JSON document whose last field guards all before it.
+ * Evidence as files, `<series folder>/evidence/<name>.json`: one JSON document that says whose it is, and whose last
+ * field guards all before it.
  *
  *   {"evidence":{…},
- *   "sha256":"<of the first line>"}
+ *   "of":"<its own path, relative to the root>",
+ *   "sha256":"<of the two lines before>"}
  */
 
 const START = '{"evidence":'
+const OF = /^"of":(".*"),\n$/
 const TAIL = /^"sha256":"([0-9a-f]{64})"\}\n$/
 
 export class EvidenceFiles {
@@ -30,10 +33,10 @@ export class EvidenceFiles {
   }
 
   put(folder: ArchiveFolder, name: string, evidence: Evidence): Promise<void> {
-    const path = join(this.#root, evidencePath(folder, name))
-    const line = `${START}${JSON.stringify(evidence)},\n`
-    const text = `${line}"sha256":"${sha256(Buffer.from(line))}"}\n`
-    const turn = this.#last.then(() => this.#write(path, text))
+    const of = evidencePath(folder, name)
+    const guarded = `${START}${JSON.stringify(evidence)},\n"of":${JSON.stringify(of)},\n`
+    const text = `${guarded}"sha256":"${sha256(Buffer.from(guarded))}"}\n`
+    const turn = this.#last.then(() => this.#write(join(this.#root, of), text))
     this.#last = turn.catch(() => {})
     return turn
   }
@@ -56,14 +59,18 @@ export class EvidenceFiles {
   }
 
   async get(folder: ArchiveFolder, name: string): Promise<Evidence | undefined> {
-    const path = join(this.#root, evidencePath(folder, name))
+    const of = evidencePath(folder, name)
+    const path = join(this.#root, of)
     const text = await this.#read(path)
     if (text === undefined) return undefined
     const end = text.indexOf('\n') + 1
-    const line = text.subarray(0, end)
-    const guard = TAIL.exec(text.subarray(end).toString('latin1'))
-    if (end === 0 || guard?.[1] !== sha256(line)) throw corrupt(path, 'is not the evidence that was written')
-    return JSON.parse(line.subarray(START.length, -2).toString()) as Evidence
+    const ofEnd = text.indexOf('\n', end) + 1
+    const guard = TAIL.exec(text.subarray(ofEnd).toString('latin1'))
+    if (end === 0 || guard?.[1] !== sha256(text.subarray(0, ofEnd)))
+      throw corrupt(path, 'is not the evidence that was written')
+    const [, whose = '""'] = OF.exec(text.subarray(end, ofEnd).toString()) ?? []
+    if (JSON.parse(whose) !== of) throw corrupt(path, `is evidence of another series, ${whose}`)
+    return JSON.parse(text.subarray(START.length, end - 2).toString()) as Evidence
   }
 
   async names(folder: ArchiveFolder): Promise<readonly string[]> {
