@@ -5,12 +5,8 @@ import { VenueBook } from '../../src/app/venues.ts'
 import { memoryArchive } from '../../src/archive/memory/memory-archive.ts'
 import { configSchema } from '../../src/config/schema.ts'
 import { calendarOfMarket } from '../../src/coverage/calendars.ts'
-import type { Fetcher } from '../../src/fetch/fetcher.ts'
-import { Bucket } from '../../src/fetch/limits/bucket.ts'
 import { memoryLedger } from '../../src/ledger/memory/memory-ledger.ts'
-import { isEverybarError } from '../../src/model/errors.ts'
 import type { Clock, EverybarEvent } from '../../src/model/events.ts'
-import type { RawResponse } from '../../src/model/http.ts'
 import { parseSeries, seriesId } from '../../src/model/series.ts'
 import { FaultBook, type FaultRule } from '../../src/simulator/faults.ts'
 import { madeUpInstruments, type SimulatedInstrument } from '../../src/simulator/kite/instruments.ts'
@@ -20,6 +16,7 @@ import { istMidnight } from '../../src/source/kite/intervals.ts'
 import { kiteLimits, kiteSources } from '../../src/source/kite/sources.ts'
 import { openMemoryStore } from '../../src/store/memory/open-memory-store.ts'
 import type { Store } from '../../src/store/store.ts'
+import { stubFetcher } from './stub-fetcher.ts'
 
 const calendar = calendarOfMarket('nse')
 
@@ -112,7 +109,10 @@ export function kiteHouse(options: KiteHouseOptions): KiteHouse {
     return answerKite({ method: 'GET', path: url.pathname, query: url.searchParams, headers: lower }, parts)
       .answer
   }
-  const fetcher = stubFetcher(ask, clock, { attempts: options.attempts ?? 3, rttMs: options.paced?.rttMs })
+  const fetcher = stubFetcher(ask, {
+    ...{ clock, limits: kiteLimits(), attempts: options.attempts ?? 3 },
+    ...(options.paced && { rttMs: options.paced.rttMs }),
+  })
   const events: EverybarEvent[] = []
   const store = options.store ?? openMemoryStore()
   const byName = new Map(
@@ -163,52 +163,5 @@ export function kiteHouse(options: KiteHouseOptions): KiteHouse {
         maySkip: ({ code }) => code === 'source.unknown-symbol' || code === 'source.refused',
       })
     },
-  }
-}
-
-function stubFetcher(
-  ask: (url: URL, headers: Readonly<Record<string, string>>) => ReturnType<typeof answerKite>['answer'],
-  clock: Clock,
-  { attempts, rttMs }: { readonly attempts: number; readonly rttMs: number | undefined },
-): Fetcher {
-  const bucket = new Bucket('kite', { clock, connections: 16, share: 1, maxWaitMs: 1e9 })
-  bucket.setLimits(kiteLimits())
-  let order = 0
-  const paced = async <T>(answer: () => T): Promise<T> => {
-    if (rttMs === undefined) return answer()
-    const permit = await bucket.acquire({ weight: 1, order: order++ })
-    await clock.sleep(rttMs / 2)
-    const given = answer()
-    await clock.sleep(rttMs / 2)
-    permit.settle([])
-    permit.release()
-    return given
-  }
-  const counts = { requests: 0, retries: 0, weight: 0, waitedMs: 0, byStatus: {} }
-  return {
-    async fetch({ url, headers = {} }, { check, signal } = {}): Promise<RawResponse> {
-      for (let tries = 1; ; tries++) {
-        signal?.throwIfAborted()
-        counts.requests++
-        const answer = await paced(() => ask(new URL(url), headers))
-        const response = {
-          ...{ url, status: answer.status, body: answer.body, attempts: tries },
-          headers: { date: new Date(clock.nowMs()).toUTCString() },
-          requestedAtMs: clock.nowMs(),
-          receivedAtMs: clock.nowMs(),
-        }
-        try {
-          await check?.(response)
-          return response
-        } catch (error) {
-          if (tries >= attempts || !isEverybarError(error) || error.recovery !== 'retry') throw error
-          counts.retries++
-        }
-      }
-    },
-    setLimits: () => {},
-    usage: () => [],
-    stats: () => counts,
-    [Symbol.asyncDispose]: async () => {},
   }
 }
