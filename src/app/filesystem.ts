@@ -1,15 +1,16 @@
 import {
-  copyFile,
-  type FileHandle,
-  link,
-  mkdir,
-  open,
-  opendir,
-  readFile,
-  rename,
-  rm,
-  stat,
-} from 'node:fs/promises'
+  closeSync,
+  fdatasync,
+  fstatSync,
+  fsync,
+  ftruncateSync,
+  openSync,
+  renameSync,
+  statSync,
+  write,
+  writev,
+} from 'node:fs'
+import { copyFile, link, mkdir, opendir, readFile, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type FileSystem, faultCode, TEMPORARY_PREFIX, type WritableFile } from '../model/filesystem.ts'
@@ -28,39 +29,57 @@ async function withDescriptor<T>(attempt: () => Promise<T>): Promise<T> {
   }
 }
 
+/*
+ * What waits for the disk is handed to another thread. Opening, closing, renaming and looking take microseconds, less
+ * than handing them over, and are done on the spot: an archive does each of them for every answer.
+ */
+
+const openNow = (path: string, flags: string): Promise<number> =>
+  withDescriptor(async () => openSync(path, flags))
+
+type Told = (error: NodeJS.ErrnoException | null) => void
+
+const ended = (start: (told: Told) => void): Promise<void> =>
+  new Promise((resolve, reject) => start((error) => (error ? reject(error) : resolve())))
+
+const counted = (
+  start: (told: (error: NodeJS.ErrnoException | null, bytes: number) => void) => void,
+): Promise<number> =>
+  new Promise((resolve, reject) => start((error, bytes) => (error ? reject(error) : resolve(bytes))))
+
 async function create(path: string): Promise<WritableFile> {
-  return writable(await withDescriptor(() => open(path, 'wx')), 0)
+  return writable(await openNow(path, 'wx'), 0)
 }
 
 async function extend(path: string, at: number): Promise<WritableFile> {
-  const file = await withDescriptor(() => open(path, 'r+'))
+  const file = await openNow(path, 'r+')
   try {
-    if ((await file.stat()).size > at) await file.truncate(at)
+    if (fstatSync(file).size > at) ftruncateSync(file, at)
     return writable(file, at)
   } catch (error) {
-    await file.close()
+    closeSync(file)
     throw error
   }
 }
 
-function writable(file: FileHandle, start: number): WritableFile {
+function writable(file: number, start: number): WritableFile {
   let end = start
   return {
     write: async (parts) => {
       const bytes = parts.reduce((sum, part) => sum + part.byteLength, 0)
-      const { bytesWritten } = await file.writev(parts as Uint8Array[], end)
-      end += bytesWritten
-      if (bytesWritten === bytes) return
-      const rest = Buffer.concat(parts).subarray(bytesWritten)
+      const written = await counted((told) => writev(file, parts, end, told))
+      end += written
+      if (written === bytes) return
+      const rest = Buffer.concat(parts).subarray(written)
       for (let at = 0; at < rest.length; ) {
-        const more = await file.write(rest, at, rest.length - at, end)
-        at += more.bytesWritten
-        end += more.bytesWritten
+        const more = await counted((told) => write(file, rest, at, rest.length - at, end, told))
+        at += more
+        end += more
       }
     },
     // The size is part of the data: fdatasync covers both, and spares the journal the times.
-    sync: () => file.datasync(),
-    close: () => file.close(),
+    sync: () => ended((told) => fdatasync(file, told)),
+    close: async () => closeSync(file),
   }
 }
 
@@ -69,11 +88,11 @@ const CANNOT_SYNC_DIRECTORY = new Set(['EINVAL', 'EPERM', 'EISDIR', 'ENOTSUP'])
 const CANNOT_LINK = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'])
 
 async function syncPath(path: string): Promise<void> {
-  const handle = await withDescriptor(() => open(path, 'r'))
+  const file = await openNow(path, 'r')
   try {
-    await handle.sync()
+    await ended((told) => fsync(file, told))
   } finally {
-    await handle.close()
+    closeSync(file)
   }
 }
 
@@ -93,18 +112,12 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
     const copy = join(dirname(to), `${TEMPORARY_PREFIX}${process.pid}-copy-${basename(to)}`)
     await copyFile(from, copy)
     await syncPath(copy)
-    await rename(copy, to)
+    renameSync(copy, to)
   }
 }
 
-async function size(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).size
-  } catch (error) {
-    if (faultCode(error) === 'ENOENT') return undefined
-    throw error
-  }
-}
+const size = async (path: string): Promise<number | undefined> =>
+  statSync(path, { throwIfNoEntry: false })?.size
 
 async function stamp(path: string): Promise<string | undefined> {
   try {
@@ -132,7 +145,7 @@ export const nodeFileSystem: FileSystem = {
   size,
   stamp,
   makeDirectory: (path) => mkdir(path, { recursive: true }),
-  rename,
+  rename: async (from, to) => renameSync(from, to),
   link: linkOrCopy,
   remove: (path) => rm(path),
   syncDirectory,

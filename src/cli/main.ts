@@ -2,6 +2,7 @@ import type { Command, CommanderError } from 'commander'
 import { EverybarError } from '../model/errors.ts'
 import { type Cli, type GlobalFlags, makeCli } from './cli.ts'
 import { exitCodes } from './exit-code.ts'
+import { searchHeapSeldom } from './heap.ts'
 import { type Outcome, type Verbosity, writeError, writeOutcome } from './output.ts'
 import { buildProgram, type Runner, usageError } from './program.ts'
 import { listenForStop, type Stop, watchLauncher } from './signals.ts'
@@ -53,6 +54,7 @@ async function runBody(
   const verbosity = verbosityOf(flags)
   session.verbosity = verbosity
   requireNode()
+  searchHeapSeldom()
   let emitted = false
   const emit = (outcome: Outcome) => {
     emitted = true

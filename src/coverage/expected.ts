@@ -45,6 +45,10 @@ export function missingRuns(grid: BarGrid, range: TimeRange, openTimesMs: ArrayL
   let awaited = first
   for (let i = 0; i < openTimesMs.length; i++) {
     const ms = openTimesMs[i]!
+    if (ms === awaited && width && ms < range.endMs) {
+      awaited += width
+      continue
+    }
     if (ms < range.startMs || ms >= range.endMs) continue
     const slot = slotOf(ms)
     if (slot > awaited) runs.push({ startMs: awaited, endMs: slot })

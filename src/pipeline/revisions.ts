@@ -11,6 +11,7 @@ export interface Revision {
 
 /** Bars of `later` that `earlier` has with other values, ascending. Unknown native values do not count. */
 export function* revisionsBetween(earlier: BarBatch, later: BarBatch): Generator<Revision> {
+  if (earlier.length === 0) return
   for (let i = 0; i < later.length; i++) {
     const openTimeMs = later.openTimeMs[i]!
     const j = lowerBound(earlier.openTimeMs, openTimeMs)

@@ -25,9 +25,9 @@ export function inOrder(
     const text = `${misplaced} rows open ${side} the row ahead of them`
     log.add('out-of-order', firstMisplaced, () => text, misplaced)
   }
-  if (strict) return pick(rows, kept)
+  if (strict) return run(rows, kept)
   const sorted = kept.slice().sort((a, b) => times[a]! - times[b]! || a - b)
-  return pick(rows, lastOfEachTime(rows, sorted, log))
+  return pickBars(rows, lastOfEachTime(rows, sorted, log))
 }
 
 function lastOfEachTime(rows: BarBatch, sorted: Uint32Array, log: FindingLog): Uint32Array {
@@ -43,11 +43,11 @@ function lastOfEachTime(rows: BarBatch, sorted: Uint32Array, log: FindingLog): U
   return sorted.subarray(0, count)
 }
 
-/** The rows at ascending-in-time `positions`; without copying when they are a run. */
-function pick(rows: BarBatch, positions: Uint32Array): BarBatch {
+/** The rows at ascending `positions`; without copying when none is left out between them. */
+function run(rows: BarBatch, positions: Uint32Array): BarBatch {
   const first = positions[0]!
-  const isRun = positions.every((position, k) => position === first + k)
-  return isRun ? sliceBatch(rows, first, first + positions.length) : pickBars(rows, positions)
+  const last = positions[positions.length - 1]!
+  return last - first === positions.length - 1 ? sliceBatch(rows, first, last + 1) : pickBars(rows, positions)
 }
 
 const columnsOf = (rows: BarBatch) => [

@@ -67,7 +67,8 @@ export class Sieve {
       this.hold(ms)
       return
     }
-    if (ms % 1 !== 0) {
+    // The remainder of a double costs twenty times as much.
+    if (Math.floor(ms) !== ms) {
       this.reject('bad-number', Math.floor(ms), `open time is ${ms}`)
       return
     }
@@ -121,7 +122,8 @@ export class Sieve {
   private remark(ms: EpochMs, closesMs: EpochMs, saidToCloseMs: number): void {
     this.anchorMs ??= ms
     const { width, timeframe } = this
-    const onGrid = width === undefined ? floorToBar(timeframe, ms) === ms : (ms - this.anchorMs) % width === 0
+    const widths = width === undefined ? 0 : (ms - this.anchorMs) / width
+    const onGrid = width === undefined ? floorToBar(timeframe, ms) === ms : Math.floor(widths) === widths
     if (!onGrid) {
       this.log.add('off-grid', ms, () => `opens at ${timeText(ms)}, between two ${timeframe} bars`)
     }

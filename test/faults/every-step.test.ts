@@ -24,8 +24,12 @@ describe.each(scenarios)('a sync, the root as it is %s', (name) => {
     const kinds = [
       'open ',
       'writev ',
-      'datasync ',
+      'fdatasync ',
       'rename ',
+      'openSync ',
+      'renameSync ',
+      'statSync ',
+      'fsync ',
       'rmSync ',
       'sync ',
       'fsyncSync ',

@@ -30,7 +30,9 @@ export class AnswerReader {
   /** @throws Damage */
   async read(directory: string, sliceId: string, version: number): Promise<Found | undefined> {
     for (const form of formsOf(version)) {
-      const file = await this.readFile(join(directory, answerName(sliceId, version, form)))
+      const path = join(directory, answerName(sliceId, version, form))
+      // Most answers that are put have nothing to replace, and a look costs far less than an opening that fails.
+      const file = (await this.#isThere(path)) ? await this.readFile(path) : undefined
       if (!file) continue
       const plain = form === 'zstd' || form === 'tail-zstd' ? await decompress(file) : file
       if (!isTail(form)) return { form, answer: decodeAnswer(plain, sliceId) }
@@ -55,9 +57,17 @@ export class AnswerReader {
   /** Which of the forms is there; the one that counts where several are. */
   async formOf(directory: string, sliceId: string, version: number): Promise<Form | undefined> {
     for (const form of formsOf(version)) {
-      const size = await this.#files.size(join(directory, answerName(sliceId, version, form)))
-      if (size !== undefined) return form
+      if (await this.#isThere(join(directory, answerName(sliceId, version, form)))) return form
     }
     return undefined
+  }
+
+  async #isThere(path: string): Promise<boolean> {
+    try {
+      return (await this.#files.size(path)) !== undefined
+    } catch (error) {
+      if (faultCode(error) === 'ENOTDIR') return false
+      throw error
+    }
   }
 }

@@ -159,10 +159,27 @@ function wrapFiles(): void {
     descriptors.set(fd, short(args[0]))
     return fd
   }
-  wrap(fs, ['writeSync', 'fsyncSync', 'readSync', 'closeSync'], (name, own) => (...args) => {
-    const path = state.plan && descriptors.get(args[0] as number)
-    if (name === 'closeSync') descriptors.delete(args[0] as number)
-    return path === undefined ? own(...args) : step('file', `${name} ${path}`, () => own(...args))
+  wrap(
+    fs,
+    ['writeSync', 'fsyncSync', 'readSync', 'fstatSync', 'ftruncateSync', 'closeSync'],
+    (name, own) =>
+      (...args) => {
+        const path = state.plan && descriptors.get(args[0] as number)
+        if (name === 'closeSync') descriptors.delete(args[0] as number)
+        return path === undefined ? own(...args) : step('file', `${name} ${path}`, () => own(...args))
+      },
+  )
+  wrap(fs, ['writev', 'write', 'fdatasync', 'fsync'], (name, own) => (fd, ...args) => {
+    const path = state.plan && descriptors.get(fd as number)
+    if (path === undefined) return own(fd, ...args)
+    const told = args.pop() as (error: unknown, result?: unknown) => void
+    const act = () =>
+      new Promise((resolve, reject) => {
+        own(fd, ...args, (error: unknown, result: unknown) => (error ? reject(error) : resolve(result)))
+      })
+    const label = `${name} ${path}`
+    const stepped = async () => step('file', label, act)
+    stepped().then((result) => told(null, result), told)
   })
   const createReadStream = fs.createReadStream!
   fs.createReadStream = (...args: unknown[]) => {
