@@ -1,6 +1,6 @@
 /**
  * How long 2,000 answers of 170 KB take to be safe on disk, 8 and 16 at a time, plain and compressed:
- * `node bench/archive.ts`. Budget: 2.5 s for the plain form.
+ * `node bench/archive.ts`.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,9 +8,9 @@ import { join } from 'node:path'
 import { nodeFileSystem } from '../src/app/filesystem.ts'
 import { openFsArchive } from '../src/archive/fs/fs-archive.ts'
 import { response, sliceOf } from '../src/testing/archive-samples.ts'
+import { count, numbers, report, seconds } from './figure.ts'
 
-const PUTS = 2_000
-const BUDGET_MS = 2_500
+const { puts: PUTS } = numbers({ puts: 2_000, rounds: 1 })
 const folder = { venue: 'binance', directory: 'klines', symbol: 'BTCUSDT', timeframe: '1m' }
 
 /** A thousand rows of twelve columns, as a venue sends them. */
@@ -46,8 +46,10 @@ for (const compression of ['none', 'zstd'] as const) {
     const startedAt = performance.now()
     await Promise.all(Array.from({ length: inFlight }, worker))
     const ms = performance.now() - startedAt
-    console.log(`${PUTS} × ${body.length} bytes, ${inFlight} at a time, ${compression}: ${ms.toFixed(0)} ms`)
-    if (compression === 'none' && ms > BUDGET_MS) process.exitCode = 1
+    const figure = `${count(PUTS)} answers of ${count(body.length / 1_000)} KB on disk, ${inFlight} at once`
+    if (compression === 'none')
+      report({ figure, ours: seconds(ms / 1_000), peer: '', ratio: ms / 1_000, target: { atMost: 2.5 } })
+    else console.error(`${figure}, ${compression}: ${seconds(ms / 1_000)}`)
     await rm(root, { recursive: true })
   }
 }

@@ -1,7 +1,6 @@
 /**
  * The loader against hyparquet and against DuckDB alone, the speed of exports, and memory from 1 to 50 million rows:
- * `node bench/loader.ts [million rows]` (50 unless said; the rates are taken over 4). Budgets: 3.5 times hyparquet, 0.8
- * of a bare scan, memory within 1.2 times. The bars of the first series are the simulator's, the others are made of them.
+ * `node bench/loader.ts [--millions 50] [--rounds 5]` (the rates are taken over 4). The bars of the first series are the simulator's, the others are made of them.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -18,6 +17,7 @@ import { lakePath } from '../src/model/lake.ts'
 import { parseSeries, type Series } from '../src/model/series.ts'
 import { monthOf, type TimeRange } from '../src/model/time.ts'
 import { syntheticFeed } from '../src/simulator/market/synthetic.ts'
+import { megabytes, numbers, report } from './figure.ts'
 
 const MILLION = 1_000_000
 const FROM = Date.UTC(2020, 0, 1)
@@ -144,7 +144,7 @@ async function bestOf(
 
 const millions = (rows: number) => `${(rows / MILLION).toFixed(2)} M rows/s`
 
-async function rates(root: string): Promise<void> {
+async function rates(root: string, rounds: number): Promise<void> {
   // Series by series: times ascend within one only.
   const series = [0, 1, 2, 3].map((n) => filesOf(root, n))
   const each = (work: (paths: readonly string[]) => Promise<number>) => async () => {
@@ -152,12 +152,23 @@ async function rates(root: string): Promise<void> {
     for (const paths of series) rows += await work(paths)
     return rows
   }
-  const [own, bare, other] = await bestOf(5, [each(load), each(bareScan), each(byHyparquet)])
-  console.log(
-    `load to columns: ${millions(own)}; DuckDB alone ${millions(bare)} (share ${(own / bare).toFixed(2)}, budget 0.8)`,
-  )
-  console.log(`hyparquet: ${millions(other)} (${(own / other).toFixed(1)} times, budget 3.5)`)
-  if (own / bare < 0.8 || own / other < 3.5) process.exitCode = 1
+  const [own, bare, other] = await bestOf(rounds, [each(load), each(bareScan), each(byHyparquet)])
+  const figure = 'load to columns'
+  const ours = millions(own)
+  report({
+    figure,
+    ours,
+    peer: `hyparquet, ${millions(other)}`,
+    ratio: own / other,
+    target: { atLeast: 3.5 },
+  })
+  report({
+    figure,
+    ours,
+    peer: `DuckDB alone, ${millions(bare)}`,
+    ratio: own / bare,
+    target: { atLeast: 0.8 },
+  })
 }
 
 /** One job in a process of its own: its peak memory and time. */
@@ -192,22 +203,26 @@ async function job([root, name, count]: readonly string[]): Promise<void> {
   console.log(JSON.stringify({ megabytes: process.resourceUsage().maxRSS / 1024, seconds }))
 }
 
-async function main(million: number): Promise<void> {
+async function main(million: number, rounds: number): Promise<void> {
   const root = mkdtempSync(join(tmpdir(), 'everybar-bench-'))
   try {
     const many = Math.max(4, Math.ceil((million * MILLION) / ROWS_PER_SERIES))
     await makeLake(root, many)
-    await rates(root)
-    for (const name of ['load', 'long', 'gluonts']) {
+    await rates(root, rounds)
+    const what = { load: 'loading', long: 'export to long Parquet', gluonts: 'export to GluonTS' } as const
+    for (const name of ['load', 'long', 'gluonts'] as const) {
       const one = measured(root, name, 1)
       const all = measured(root, name, many)
       const rows = many * ROWS_PER_SERIES
       const times = all.megabytes / one.megabytes
-      console.log(
-        `${name}: ${millions(rows / all.seconds)} over ${(rows / MILLION).toFixed(0)} M rows; memory ${one.megabytes.toFixed(0)} MB ` +
-          `for 1 M rows, ${all.megabytes.toFixed(0)} MB for all (${times.toFixed(2)} times, budget 1.2)`,
-      )
-      if (times > 1.2) process.exitCode = 1
+      console.error(`${name}: ${millions(rows / all.seconds)} over ${(rows / MILLION).toFixed(0)} M rows`)
+      report({
+        figure: `memory, ${what[name]} of ${(rows / MILLION).toFixed(0)} M rows`,
+        ours: megabytes(all.megabytes),
+        peer: `of 1 M rows, ${megabytes(one.megabytes)}`,
+        ratio: times,
+        target: { atMost: 1.2 },
+      })
     }
   } finally {
     rmSync(root, { recursive: true })
@@ -215,4 +230,7 @@ async function main(million: number): Promise<void> {
 }
 
 if (process.argv[2] === '--job') await job(process.argv.slice(3))
-else await main(Number(process.argv[2] ?? 50))
+else {
+  const { millions: many, rounds } = numbers({ millions: 50, rounds: 5 })
+  await main(many, rounds)
+}

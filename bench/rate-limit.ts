@@ -1,52 +1,114 @@
 /**
- * How much of a rate limit a sync uses: 100 ms away, 600 weight every 6 s, over so many windows (5 unless the command
- * line says). Prints the weight of each window, the share of the ceiling, and what was refused. Two requests make no
- * bars: the venue's clock and the first bar.
+ * How much of a rate limit a sync uses, 100 ms away from a venue that allows 600 weight every 6 s, beside ccxt's own loop and
+ * ccxt with 16 requests in flight, both with its rate limiter on: `node bench/rate-limit.ts [--windows 4] [--rounds 5]`. Bars a
+ * second in whole windows: the first and the last are begun and ended on the way.
  */
-import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { startSimulator } from '../src/simulator/simulator.ts'
+import { type Simulator, startSimulator } from '../src/simulator/simulator.ts'
+import { type Bars, count, median, mustAgree, numbers, report } from './figure.ts'
+import { barsIn, file, measured, scratchFolder, syncArgs, venueAt } from './processes.ts'
 
 const WINDOW_MS = 6_000
 const LIMIT = 600
-const SLICE_MS = 60_000_000
 const WEIGHT = 2
+const SLICE_MS = 60_000_000
+const RTT_MS = 100
+/** A loop that waits for each answer asks no more often than this allows. */
+const PAGES_ALONE = Math.floor(WINDOW_MS / RTT_MS)
 
-const windows = Number(process.argv[2] ?? 5)
-const main = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
-const venue = await startSimulator({
-  seed: 7,
-  nowMs: Date.UTC(2024, 2, 1),
-  weightLimit: LIMIT,
-  windowMs: WINDOW_MS,
-  rttMs: 100,
-})
-const root = mkdtempSync(join(tmpdir(), 'everybar-bench-'))
+const { windows, rounds } = numbers({ windows: 4, rounds: 5 })
 const fromMs = Math.ceil(Date.UTC(2020, 0, 1) / SLICE_MS) * SLICE_MS
+const pages = (windows * LIMIT) / WEIGHT
 const iso = (ms: number) => new Date(ms).toISOString()
-const range = ['--from', iso(fromMs), '--to', iso(fromMs + ((windows * LIMIT) / WEIGHT) * SLICE_MS)]
-const child = spawn(
-  process.execPath,
-  [main, 'sync', 'binance:spot:BTCUSDT:1m', ...range, '--root', root, '--quiet'],
-  { stdio: 'inherit', env: { ...process.env, EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url } },
-)
-const code = await new Promise((resolve) => child.on('exit', resolve))
+const from = iso(fromMs)
+const to = (many: number) => iso(fromMs + many * SLICE_MS)
+const scratch = scratchFolder()
 
-const perWindow = new Map<number, number>()
-for (const { atMs, weight } of venue.log()) {
-  const window = Math.floor(atMs / WINDOW_MS)
-  perWindow.set(window, (perWindow.get(window) ?? 0) + weight)
+interface Side {
+  readonly barsPerSecond: number
+  /** Of the ceiling. */
+  readonly share: number
+  readonly refused: number
 }
-const weights = [...perWindow].sort(([a], [b]) => a - b).map(([, weight]) => weight)
-const whole = weights.slice(1, -1) // the first and the last are begun and ended on the way
-const share = whole.reduce((sum, weight) => sum + weight, 0) / (whole.length * LIMIT)
-const { refused, banned } = venue.stats()
-console.log(`exit ${code}; weight of each window: ${weights.join(' ')}`)
-console.log(
-  `${(share * 100).toFixed(1)} % of the ceiling in whole windows; refused ${refused}, banned ${banned}`,
-)
-await venue.close()
-rmSync(root, { recursive: true, force: true })
+
+/** A venue of its own for each, so that none begins in a window that another has used. */
+async function against(work: (venue: Simulator) => Promise<Bars>): Promise<Side & { readonly found: Bars }> {
+  const venue = await startSimulator({
+    seed: 7,
+    nowMs: Date.UTC(2024, 2, 1),
+    weightLimit: LIMIT,
+    windowMs: WINDOW_MS,
+    rttMs: RTT_MS,
+  })
+  try {
+    const found = await work(venue)
+    const perWindow = new Map<number, { weight: number; bars: number }>()
+    for (const { atMs, weight, bars = 0 } of venue.log()) {
+      const window = Math.floor(atMs / WINDOW_MS)
+      const sum = perWindow.get(window) ?? { weight: 0, bars: 0 }
+      perWindow.set(window, { weight: sum.weight + weight, bars: sum.bars + bars })
+    }
+    const whole = [...perWindow].sort(([a], [b]) => a - b).slice(1, -1)
+    const total = (of: 'weight' | 'bars') => whole.reduce((sum, [, window]) => sum + window[of], 0)
+    const { refused, banned } = venue.stats()
+    return {
+      found,
+      barsPerSecond: total('bars') / ((whole.length * WINDOW_MS) / 1_000),
+      share: total('weight') / (whole.length * LIMIT),
+      refused: refused + banned,
+    }
+  } finally {
+    await venue.close()
+  }
+}
+
+const ccxt = (many: number, inFlight: number) => async (venue: Simulator) => {
+  const job = [file('jobs/ccxt-pages.ts'), venue.url, from, String(many), String(inFlight)]
+  return JSON.parse((await measured(job)).stdout) as Bars
+}
+
+const sides = { ours: [] as Side[], alone: [] as Side[], many: [] as Side[] }
+for (let round = 0; round < rounds; round++) {
+  const root = join(scratch, `root-${round}`)
+  const ours = await against(async (venue) => {
+    await measured(syncArgs(['binance:spot:BTCUSDT:1m'], from, to(pages), root), venueAt(venue.url))
+    return barsIn(root, from, to(pages))
+  })
+  const alone = await against(ccxt(windows * PAGES_ALONE, 1))
+  const many = await against(ccxt(pages, 16))
+  mustAgree(ours.found, many.found, pages * 1_000)
+  mustAgree(barsIn(root, from, to(windows * PAGES_ALONE)), alone.found)
+  rmSync(root, { recursive: true, force: true })
+  for (const [name, side] of Object.entries({ ours, alone, many })) {
+    sides[name as keyof typeof sides].push(side)
+    console.error(
+      `${name}: ${count(side.barsPerSecond)} bars/s, ${(side.share * 100).toFixed(1)} %, refused ${side.refused}`,
+    )
+  }
+}
+const rate = (side: readonly Side[]) => median(side.map(({ barsPerSecond }) => barsPerSecond))
+const refused = sides.ours.reduce((sum, side) => sum + side.refused, 0)
+const share = median(sides.ours.map((side) => side.share))
+const ours = `${count(rate(sides.ours))} bars/s`
+report({
+  figure: `rate limit, ${RTT_MS} ms away`,
+  ours,
+  peer: `ccxt, one by one, ${count(rate(sides.alone))} bars/s`,
+  ratio: rate(sides.ours) / rate(sides.alone),
+  target: { atLeast: 5 },
+})
+report({
+  figure: `rate limit, ${RTT_MS} ms away`,
+  ours,
+  peer: `ccxt, 16 in flight, ${count(rate(sides.many))} bars/s`,
+  ratio: rate(sides.ours) / rate(sides.many),
+  target: { atLeast: 0.97 },
+})
+report({
+  figure: `rate limit, share of the ceiling (${refused} refused)`,
+  ours: `${(share * 100).toFixed(1)} %`,
+  peer: '',
+  ratio: refused === 0 ? share : 0,
+  target: { atLeast: 0.95 },
+})

@@ -1,7 +1,7 @@
 /**
  * What committing costs: PostgreSQL against a multi-row `INSERT … ON CONFLICT` of the same rows into the same table on
- * the same server, and a replay of many bars into each store: `node --expose-gc bench/stores.ts [bars] [replayed bars]`.
- * Budget: 2.5 times the rate of the INSERT for upserts, 5 times on ranges that are empty.
+ * the same server, and a replay of many bars into each store: `node --expose-gc bench/stores.ts [--bars 100000]
+ * [--replayed 2000000] [--rounds 5]`.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -18,10 +18,17 @@ import { qualified, quoteName, writtenColumns } from '../src/store/postgres/sql.
 import type { Store } from '../src/store/store.ts'
 import { startBigQuery } from '../test/support/bigquery-server.ts'
 import { startPostgres } from '../test/support/postgres-server.ts'
+import { median, numbers, report } from './figure.ts'
 
-const BARS = Number(process.argv[2] ?? 100_000)
-const REPLAYED = Number(process.argv[3] ?? 2_000_000)
-const ROUNDS = 3
+const {
+  bars: BARS,
+  replayed: REPLAYED,
+  rounds: ROUNDS,
+} = numbers({
+  bars: 100_000,
+  replayed: 2_000_000,
+  rounds: 5,
+})
 const ROWS_PER_INSERT = 1_000
 const BARS_PER_COMMIT = 50_000
 const start = Date.UTC(2020, 0, 1)
@@ -113,9 +120,6 @@ async function commitAll(store: Store, series: Series, batch: BarBatch): Promise
   }
 }
 
-const median = (times: readonly number[]): number =>
-  [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)]!
-
 /** The same rows into the same table, by the store and by INSERT, each into a series of its own. */
 async function comparePostgres(): Promise<void> {
   const server = await startPostgres({ durable: true })
@@ -131,7 +135,7 @@ async function comparePostgres(): Promise<void> {
     ['every bar is restated', bars, makeBars(0, BARS, 1), 2.5],
     ['every bar is the same', bars, bars, 2.5],
   ]
-  console.log(`postgres, ${BARS} bars of 17 columns, commits of 50,000, medians of ${ROUNDS} rounds`)
+  console.error(`postgres, ${BARS} bars of 17 columns, commits of 50,000, medians of ${ROUNDS} rounds`)
   let symbols = 0
   // The server's log files are made, and this program's functions compiled, before anything is timed.
   await insertRows(client, layout, parseSeries('bench:spot:WARM0:1m'), bars)
@@ -154,13 +158,17 @@ async function comparePostgres(): Promise<void> {
         times.push(await seconds(() => run(one)))
       }
     }
-    const ratio = median(insert) / median(commit)
-    console.log(
-      `  ${what.padEnd(26)} ${rate(batch.length, median(commit))}, INSERT ${rate(batch.length, median(insert))}: ` +
-        `${ratio.toFixed(1)} times (budget ${budget}); prepared ${rate(batch.length, median(prepared))}: ` +
+    console.error(
+      `  prepared INSERT ${rate(batch.length, median(prepared)).trim()}: ` +
         `${(median(prepared) / median(commit)).toFixed(1)} times`,
     )
-    if (ratio < budget) process.exitCode = 1
+    report({
+      figure: `PostgreSQL, ${what}`,
+      ours: rate(batch.length, median(commit)).trim(),
+      peer: `multi-row INSERT, ${rate(batch.length, median(insert)).trim()}`,
+      ratio: median(insert) / median(commit),
+      target: { atLeast: budget },
+    })
   }
   await client.end()
   await replay('postgres', store)
@@ -182,7 +190,7 @@ async function replay(name: string, store: Store, bars = REPLAYED): Promise<void
   })
   const middle = Math.max(...peaks.slice(0, Math.ceil(peaks.length / 2)))
   const megabytes = (bytes: number) => `${Math.round(bytes / 1e6)} MB`
-  console.log(
+  console.error(
     `replay into ${name}: ${bars} bars in ${time.toFixed(1)} s, ${rate(bars, time).trim()}, ` +
       `memory above the start: first half ${megabytes(middle)}, all ${megabytes(Math.max(...peaks))}`,
   )

@@ -1,19 +1,17 @@
 /**
  * What a proof costs: `verify` of ten million minutes against a bare gap query by DuckDB over the same lake files, and
- * against `verify --deep`: `node --expose-gc bench/verify.ts [bars] [root]`. The query gets a warm instance and every
- * core; `verify` opens the root each time. A root that is there already is taken as it is. Budget: 3 times the query.
+ * against `verify --deep`: `node --expose-gc bench/verify.ts [--bars 10000000] [--rounds 5]`. The query gets a warm instance and
+ * every core; `verify` opens the root each time.
  */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { availableParallelism, cpus, tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { sync, verify } from '../src/index.ts'
 import { startSimulator } from '../src/simulator/simulator.ts'
+import { median, numbers, report, seconds } from './figure.ts'
+import { scratchFolder } from './processes.ts'
 
-const BARS = Number(process.argv[2] ?? 10_000_000)
-const given = process.argv[3]
-const ROUNDS = 5
-const BUDGET = 3
+const { bars: BARS, rounds: ROUNDS } = numbers({ bars: 10_000_000, rounds: 5 })
 const SERIES = 'binance:spot:BTCUSDT:1m'
 const end = Date.UTC(2024, 0, 1)
 const start = end - BARS * 60_000
@@ -32,11 +30,8 @@ async function fill(root: string): Promise<void> {
   } finally {
     await venue.close()
   }
-  console.log(`filled in ${seconds(performance.now() - began)}`)
+  console.error(`filled in ${seconds((performance.now() - began) / 1_000)}`)
 }
-
-const seconds = (ms: number) => `${(ms / 1_000).toFixed(2)} s`
-const median = (times: readonly number[]) => [...times].sort((a, b) => a - b)[times.length >> 1]!
 
 async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; result: T }> {
   globalThis.gc?.()
@@ -45,9 +40,9 @@ async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; result: T
   return { ms: performance.now() - began, result }
 }
 
-const root = given ?? mkdtempSync(join(tmpdir(), 'everybar-bench-verify-'))
+const root = join(scratchFolder(), 'root')
 try {
-  if (!given || !existsSync(join(root, 'lake'))) await fill(root)
+  await fill(root)
   const instance = await DuckDBInstance.create(':memory:')
   const connection = await instance.connect()
   const gaps = `
@@ -72,14 +67,16 @@ try {
     times.ours.push(proof.ms)
   }
   const deep = await timed(() => verify({ root, series: SERIES, from: start, to: end, deep: true }))
-  const ratio = median(times.ours) / median(times.bare)
   const { barsChecked, filesChecked } = deep.result
-  console.log(`${barsChecked} bars, ${filesChecked} files; ${availableParallelism()} × ${cpus()[0]!.model}`)
-  console.log(`bare gap query  ${seconds(median(times.bare))}  (${times.bare.map(seconds).join(', ')})`)
-  console.log(`verify          ${seconds(median(times.ours))}  (${times.ours.map(seconds).join(', ')})`)
-  console.log(`ratio           ${ratio.toFixed(2)}, budget ${BUDGET}: ${ratio <= BUDGET ? 'met' : 'missed'}`)
-  console.log(`verify --deep   ${seconds(deep.ms)}`)
-  console.log(`memory          ${(process.resourceUsage().maxRSS / 1_000).toFixed(0)} MB at most`)
+  const memory = (process.resourceUsage().maxRSS / 1_000).toFixed(0)
+  console.error(`verify --deep ${seconds(deep.ms / 1_000)}, ${filesChecked} files, ${memory} MB at most`)
+  report({
+    figure: `verify, ${barsChecked / 1e6} M bars`,
+    ours: seconds(median(times.ours) / 1_000),
+    peer: `bare DuckDB gap query, ${seconds(median(times.bare) / 1_000)}`,
+    ratio: median(times.ours) / median(times.bare),
+    target: { atMost: 3 },
+  })
 } finally {
-  if (!given) rmSync(root, { recursive: true, force: true })
+  rmSync(root, { recursive: true, force: true })
 }

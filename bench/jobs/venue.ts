@@ -1,4 +1,7 @@
-/** A simulated venue without limits, with `FROM … TO` already made: what is measured is the client. `venue.ts FROM TO`. */
+/**
+ * A simulated venue without limits, with the bars of `FROM … TO` already made, as many as it keeps: what is measured is the
+ * client. `venue.ts FROM TO`.
+ */
 import { startSimulator } from '../../src/simulator/simulator.ts'
 
 const [from, to] = process.argv.slice(2).map((text) => Date.parse(text)) as [number, number]
@@ -8,7 +11,8 @@ const venue = await startSimulator({
   nowMs: to + 86_400_000,
   weightLimit: Number.POSITIVE_INFINITY,
 })
-for (let at = from; at < to; at += 60_000_000) {
+const KEPT_MS = 2_400_000 * 60_000
+for (let at = from; at < Math.min(to, from + KEPT_MS); at += 60_000_000) {
   const answer = await fetch(
     `${venue.url}/api/v3/klines?symbol=BTCUSDT&interval=1m&startTime=${at}&limit=1000`,
   )
