@@ -188,7 +188,8 @@ function judgeBroken(outcome: Result | Ended, { nth, action }: Case): string[] {
 /** Whether it was the syncing of an answer's name that failed: the answer may be lost in a power cut, so it is asked for again. */
 const unsureOf = (step = '', { action }: Case): boolean =>
   action === 'dead' ||
-  (action.startsWith('fail') && /^((open|sync|close) \S+\/responses$|rename \S+\/responses\/)/.test(step))
+  (action.startsWith('fail') &&
+    /^((openSync|fsync|closeSync) \S+\/responses$|renameSync \S+\/responses\/)/.test(step))
 
 /** Start times of the slices whose current answers are kept. */
 function answersIn(root: string): Set<string> {
