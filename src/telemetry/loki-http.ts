@@ -49,11 +49,28 @@ export async function sendToLoki(push: Push): Promise<LokiAnswer> {
       body,
       signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
     })
-    const said = (await response.body.text()).replace(/\s+/g, ' ').trim().slice(0, 200)
-    return answerOf(response.statusCode, said, response.headers['retry-after'])
+    const said = await beginningOf(response.body)
+    const hidden = login ? [token, ...(password ? [password] : [])] : []
+    const shown = hidden.reduce((text, secret) => text.replaceAll(secret, '[redacted]'), said)
+    const short = shown.replace(/\s+/g, ' ').trim().slice(0, 200)
+    return answerOf(response.statusCode, short, response.headers['retry-after'])
   } catch (error) {
     return { kind: 'later', why: `it cannot be reached (${messageOf(error)})` }
   }
+}
+
+/** An answer is read so far and no further; what is said of it stands at its beginning. */
+const READ_MAX = 65_536
+
+async function beginningOf(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of body) {
+    chunks.push(chunk)
+    length += chunk.length
+    if (length >= READ_MAX) break // ends the stream, and with it the connection
+  }
+  return Buffer.concat(chunks).toString()
 }
 
 function answerOf(status: number, said: string, retryAfter: string | string[] | undefined): LokiAnswer {

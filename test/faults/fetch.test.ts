@@ -247,6 +247,30 @@ describe('secrets', () => {
   })
 })
 
+describe('a server that says back what it was told', () => {
+  const refusing = (response: RawResponse): void => {
+    throw new EverybarError('source.refused', `said ${text(response).slice(0, 60)}`, {
+      recovery: 'abort',
+      hint: 'none',
+    })
+  }
+  const echo: Answer = (_n, response, request) => {
+    const { authorization, 'x-api-key': key } = request.headers
+    response.writeHead(400).end(JSON.stringify({ authorization, key, url: request.url }))
+  }
+  test.each([
+    ['a token with its word', { Authorization: 'token hunter1-key:hunter2-secret' }, '/x'],
+    ['a key of quotes and slashes', { 'X-Api-Key': 'hunter"3"/\\' }, '/x'],
+    ['a parameter', {}, '/x?symbol=A&signature=hunter%204'],
+  ])('%s is not in the error', async (_name, headers, path) => {
+    const { baseUrl } = await serve(httpServer(echo))
+    const { get } = fetcherTo({ baseUrl })
+    const error = await failure(get(path, { headers, check: refusing }))
+    expect(error).toMatchObject({ code: 'source.refused', message: expect.stringContaining('[redacted]') })
+    expect(`${error.message} ${error.hint} ${String(error.cause)}`).not.toContain('hunter')
+  })
+})
+
 describe('stopping', () => {
   test.each<[string, Answer, number]>([
     ['in flight', silence, 50],

@@ -1,9 +1,10 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { gunzipSync } from 'node:zlib'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { collectorLog } from '../../src/telemetry/collector-log.ts'
 import { type LokiOptions, lokiSink } from '../../src/telemetry/loki.ts'
+import { sendToLoki } from '../../src/telemetry/loki-http.ts'
 
 interface Stream {
   readonly stream: Readonly<Record<string, string>>
@@ -193,6 +194,37 @@ describe('log lines to Loki', () => {
     log({ event: 'x', password: 'hunter2', url: 'http://u:hunter2@h/?token=hunter2' })
     await sink.close()
     expect(JSON.stringify(loki.pushes.map(({ streams }) => streams))).not.toContain('hunter2')
+  })
+
+  test('an answer that says the login back, and never ends: neither is shown or read to its end', async () => {
+    let ended = false
+    const server = createServer((request, response) => {
+      request.resume().on('end', () => {
+        response.writeHead(401)
+        response.write(`no entry for ${request.headers.authorization}, hunter2 `)
+        const timer = setInterval(() => response.write('x'.repeat(65_536)), 1)
+        response.on('close', () => {
+          clearInterval(timer)
+          ended = true
+        })
+      })
+    })
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+    onTestFinished(() => void server.close())
+    const answer = await sendToLoki({
+      url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      body: new Uint8Array(),
+      username: 'me',
+      password: 'hunter2',
+      tenant: undefined,
+      timeoutMs: 60_000,
+      signal: new AbortController().signal,
+    })
+    expect(answer).toMatchObject({
+      kind: 'refused',
+      why: expect.stringContaining('no entry for Basic [redacted], [redacted] xxx'),
+    })
+    await vi.waitFor(() => expect(ended).toBe(true))
   })
 
   test('an address with the path, and a line below the level', async () => {

@@ -11,6 +11,7 @@ import type { SpendBook } from '../spend-book.ts'
 import { unpack } from './body.ts'
 import { judgeStatus } from './judge-status.ts'
 import { redactUrl } from './redact.ts'
+import { masked, secretsOf } from './secrets.ts'
 import { type Incoming, parseUrl, type Timeouts, Transport } from './transport.ts'
 
 export interface RetryOptions {
@@ -236,7 +237,7 @@ class UndiciFetcher implements Fetcher {
       const headers = withoutPacking(incoming.headers)
       const attempts = call.tries + call.refusals + 1
       const response = { url: shownUrl, status, headers, body, requestedAtMs, receivedAtMs, attempts }
-      await call.check(response)
+      await checked(call, response)
       return { kind: 'answer', response }
     } finally {
       // A request that failed on the way may have been counted all the same.
@@ -362,6 +363,24 @@ class UndiciFetcher implements Fetcher {
     return bucket
   }
 }
+
+/** Judges an answer. What it says back of our own secrets is in no error: the refusal is that of the answer without them. */
+async function checked({ check, request }: Call, response: RawResponse): Promise<void> {
+  try {
+    await check(response)
+  } catch (error) {
+    const body = masked(response.body, secretsOf(request))
+    if (!body) throw error
+    await check({ ...response, body })
+    throw refusedOnceOnly(response)
+  }
+}
+
+const refusedOnceOnly = ({ url, status }: RawResponse): EverybarError =>
+  new EverybarError('source.not-an-answer', `${url} answered ${status} with what is not to be shown`, {
+    recovery: 'retry',
+    hint: 'The answer repeats the login it was asked with: something other than the venue may have answered.',
+  })
 
 /** The body is unpacked, so the headers that describe the packed one go. */
 function withoutPacking(headers: Readonly<Record<string, string>>): Record<string, string> {
