@@ -11,7 +11,7 @@ import type { SpendBook } from '../spend-book.ts'
 import { unpack } from './body.ts'
 import { judgeStatus } from './judge-status.ts'
 import { redactUrl } from './redact.ts'
-import { masked, secretsOf } from './secrets.ts'
+import { checked } from './secrets.ts'
 import { type Incoming, parseUrl, type Timeouts, Transport } from './transport.ts'
 
 export interface RetryOptions {
@@ -363,24 +363,6 @@ class UndiciFetcher implements Fetcher {
     return bucket
   }
 }
-
-/** Judges an answer. What it says back of our own secrets is in no error: the refusal is that of the answer without them. */
-async function checked({ check, request }: Call, response: RawResponse): Promise<void> {
-  try {
-    await check(response)
-  } catch (error) {
-    const body = masked(response.body, secretsOf(request))
-    if (!body) throw error
-    await check({ ...response, body })
-    throw refusedOnceOnly(response)
-  }
-}
-
-const refusedOnceOnly = ({ url, status }: RawResponse): EverybarError =>
-  new EverybarError('source.not-an-answer', `${url} answered ${status} with what is not to be shown`, {
-    recovery: 'retry',
-    hint: 'The answer repeats the login it was asked with: something other than the venue may have answered.',
-  })
 
 /** The body is unpacked, so the headers that describe the packed one go. */
 function withoutPacking(headers: Readonly<Record<string, string>>): Record<string, string> {
