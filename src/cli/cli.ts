@@ -18,6 +18,17 @@ export interface GlobalFlags {
   readonly progress?: boolean
 }
 
+/** What a command line finds around it: a process's own, or a test's. */
+export interface Surroundings {
+  readonly cwd: string
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly streams: Streams
+  readonly outIsTerminal: boolean
+  readonly errIsTerminal: boolean
+  /** Width of the terminal that shows progress. */
+  readonly columns: () => number
+}
+
 /** What a command works with. Nothing is read or opened before it is asked for. */
 export interface Cli {
   readonly flags: GlobalFlags
@@ -46,19 +57,19 @@ export interface CliOptions {
   readonly command: string
   readonly flags: GlobalFlags
   readonly verbosity: Verbosity
-  readonly streams: Streams
+  readonly at: Surroundings
   readonly stop: Stop
   readonly emit: (outcome: Outcome) => void
 }
 
-export function makeCli({ command, flags, verbosity, streams, stop, emit }: CliOptions): Cli {
-  const { stdout, stderr, env } = process
-  const drawn = stderr.isTTY && env.TERM !== 'dumb'
+export function makeCli({ command, flags, verbosity, at, stop, emit }: CliOptions): Cli {
+  const { streams, env, cwd } = at
+  const drawn = at.errIsTerminal && env.TERM !== 'dumb'
   const shown = flags.progress !== false && !verbosity.quiet
   const view = new ProgressView({
     write: streams.err,
     terminal: drawn && shown,
-    columns: () => stderr.columns || 80,
+    columns: at.columns,
     nowMs: () => Date.now(),
   })
   const note = (line: string) => view.above(line)
@@ -69,7 +80,7 @@ export function makeCli({ command, flags, verbosity, streams, stop, emit }: CliO
     const { loadConfig } = await import('../config/load.ts')
     return loadConfig({
       file: flags.config,
-      cwd: process.cwd(),
+      cwd,
       home: homedir(),
       env,
       flags: { root: flags.root, settings },
@@ -80,7 +91,7 @@ export function makeCli({ command, flags, verbosity, streams, stop, emit }: CliO
     flags,
     verbosity,
     streams,
-    terminal: stdout.isTTY === true,
+    terminal: at.outIsTerminal,
     config,
     override: (more) => void settings.push(...more),
     app: once(async () => {

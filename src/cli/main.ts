@@ -1,137 +1,39 @@
-import type { Command, CommanderError } from 'commander'
-import { EverybarError } from '../model/errors.ts'
-import { type Cli, type GlobalFlags, makeCli } from './cli.ts'
+import type { Surroundings } from './cli.ts'
 import { exitCodes } from './exit-code.ts'
 import { searchHeapSeldom } from './heap.ts'
-import { type Outcome, type Verbosity, writeError, writeOutcome } from './output.ts'
-import { buildProgram, type Runner, usageError } from './program.ts'
-import { listenForStop, type Stop, watchLauncher } from './signals.ts'
+import { writeError } from './output.ts'
+import { runCommandLine, verbosityOf } from './run.ts'
+import { watchLauncher } from './signals.ts'
 
-const NODE_NEEDED = 24
+const { stdout, stderr } = process
 
-const streams = {
-  out: (text: string) => void process.stdout.write(text),
-  err: (text: string) => void process.stderr.write(text),
-}
-
-/** Runs one command line and gives its exit code. Never throws. */
-export async function main(argv: readonly string[]): Promise<number> {
-  const session: Session = {
-    verbosity: verbosityOf({ json: argv.includes('--json') }),
-    exitCode: exitCodes.complete,
-    stop: undefined,
-  }
-  const run: Runner =
-    <A extends unknown[]>(body: (cli: Cli, ...args: A) => Promise<Outcome>) =>
-    (...all: [...A, Command]) => {
-      const command = all.at(-1) as Command
-      return runBody(session, command, (cli) => body(cli, ...(all.slice(0, -1) as A)))
-    }
-  try {
-    const program = await buildProgram(argv, run)
-    await program.parseAsync(argv, { from: 'user' })
-    return session.exitCode
-  } catch (error) {
-    return await failed(error, argv, session)
-  } finally {
-    session.stop?.dispose()
-  }
-}
-
-/** One command line's run: how it speaks, how it ends, and who may stop it. */
-interface Session {
-  verbosity: Verbosity
-  exitCode: number
-  stop: Stop | undefined
-}
-
-async function runBody(
-  session: Session,
-  command: Command,
-  body: (cli: Cli) => Promise<Outcome>,
-): Promise<void> {
-  const flags: GlobalFlags = command.optsWithGlobals()
-  const verbosity = verbosityOf(flags)
-  session.verbosity = verbosity
-  requireNode()
-  searchHeapSeldom()
-  let emitted = false
-  const emit = (outcome: Outcome) => {
-    emitted = true
-    session.exitCode = writeOutcome(outcome, streams, verbosity)
-  }
-  const stop = listenForStop((signal) => {
-    if (!verbosity.quiet) cli.note(`${signal}: finishing what is in flight; once more stops at once`)
-  })
-  session.stop = stop
-  const cli = makeCli({ command: command.name(), flags, verbosity, streams, stop, emit })
-  try {
-    const outcome = await body(cli)
-    cli.finish()
-    const code = outcome.exitCode ?? exitCodes.complete
-    // Stopped, and something left to do: the signal is why. Stopped when all was done already: done.
-    const exitCode = code === exitCodes.complete ? code : (stop.exitCode() ?? code)
-    if (emitted) session.exitCode = exitCode
-    else emit({ ...outcome, exitCode })
-  } catch (error) {
-    cli.failed(error)
-    throw error
-  } finally {
-    cli.finish()
-    await cli.close()
-  }
-}
-
-async function failed(
-  error: unknown,
-  argv: readonly string[],
-  { verbosity, stop }: Session,
-): Promise<number> {
-  const shown = isCommanderError(error) ? usageError(error, argv) : error
-  if (shown === undefined) return exitCodes.complete
-  // Without a command commander has printed the help already, to stderr.
-  if (isCommanderError(error) && error.code === 'commander.help' && !verbosity.json) return exitCodes.usage
-  const { redactText } = await import('../telemetry/redact.ts')
-  return writeError(shown, streams, verbosity, { exitCode: stop?.exitCode(), redact: redactText })
-}
-
-const isCommanderError = (error: unknown): error is CommanderError =>
-  error instanceof Error && error.name === 'CommanderError'
-
-function verbosityOf(flags: GlobalFlags): Verbosity {
-  const { NO_COLOR, FORCE_COLOR, TERM } = process.env
-  const forced = FORCE_COLOR !== undefined && FORCE_COLOR !== '' && FORCE_COLOR !== '0'
-  const color =
-    forced || (!NO_COLOR && FORCE_COLOR !== '0' && TERM !== 'dumb' && process.stderr.isTTY === true)
-  return { json: flags.json === true, quiet: flags.quiet === true, verbose: flags.verbose ?? 0, color }
-}
-
-function requireNode(): void {
-  if (Number.parseInt(process.versions.node, 10) >= NODE_NEEDED) return
-  throw new EverybarError(
-    'cli.node-too-old',
-    `everybar needs Node ${NODE_NEEDED} or later, and this is ${process.versions.node}`,
-    {
-      recovery: 'abort',
-      hint: `npm install node@${NODE_NEEDED} puts a Node of its own beside everybar.`,
-    },
-  )
+const here: Surroundings = {
+  cwd: process.cwd(),
+  env: process.env,
+  streams: {
+    out: (text) => void stdout.write(text),
+    err: (text) => void stderr.write(text),
+  },
+  outIsTerminal: stdout.isTTY === true,
+  errIsTerminal: stderr.isTTY === true,
+  columns: () => stderr.columns || 80,
 }
 
 /** What nobody caught, a rejection that nobody awaits among it, ends the process: what it would go on with is not sure. */
 async function lastWords(error: unknown): Promise<void> {
   const { redactText } = await import('../telemetry/redact.ts')
-  const verbosity = verbosityOf({ verbose: process.argv.includes('-vv') ? 2 : 0 })
-  writeError(error, streams, verbosity, { redact: redactText })
+  const verbosity = verbosityOf({ verbose: process.argv.includes('-vv') ? 2 : 0 }, here)
+  writeError(error, here.streams, verbosity, { redact: redactText })
   process.exit(exitCodes.failed)
 }
 
 watchLauncher()
 // A reader that has seen enough (`| head`) is no fault.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
 })
 process.on('uncaughtException', (error) => void lastWords(error))
-process.exitCode = await main(process.argv.slice(2))
+searchHeapSeldom()
+process.exitCode = await runCommandLine(process.argv.slice(2), here)
 // Everything is closed by now. Should something still hold the process, it is not worth waiting for.
 setTimeout(() => process.exit(), 1_000).unref()

@@ -3,7 +3,7 @@ import { packageVersion } from '../app/version.ts'
 import { EverybarError } from '../model/errors.ts'
 import { catalog } from './catalog.ts'
 import type { Cli } from './cli.ts'
-import type { Outcome } from './output.ts'
+import type { Outcome, Streams } from './output.ts'
 
 /** Wraps a command's body as a commander action: the body gets the `Cli`, the operands, then the command's options. */
 export type Runner = <A extends unknown[]>(
@@ -14,7 +14,11 @@ export type Runner = <A extends unknown[]>(
  * The command line. Every command is named, so that help and suggestions know it; only the one that `argv` asks for is
  * loaded.
  */
-export async function buildProgram(argv: readonly string[], run: Runner): Promise<Command> {
+export async function buildProgram(
+  argv: readonly string[],
+  run: Runner,
+  { out, err }: Streams,
+): Promise<Command> {
   const program = new Command('everybar')
     .description('every bar, exactly once, provably complete')
     .version(packageVersion(), '-V, --version')
@@ -31,7 +35,7 @@ export async function buildProgram(argv: readonly string[], run: Runner): Promis
     .helpOption('-h, --help', 'show help')
     .helpCommand('help [command]', 'show help for a command')
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
-    .configureOutput({ outputError: () => {} })
+    .configureOutput({ writeOut: out, writeErr: err, outputError: () => {} })
     .showSuggestionAfterError(true)
     .exitOverride()
     .addHelpText('after', examples)

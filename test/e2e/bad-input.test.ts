@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
-import { inFolder, runCli } from '../run-cli.ts'
+import { inFolder, runCli, runHere } from '../run-cli.ts'
 import { lakeHashes } from '../support/root.ts'
 
 const BTC = 'binance:spot:BTCUSDT:1m'
@@ -30,7 +30,7 @@ const env = () => ({
   EVERYBAR__FETCH__BACKOFF_BASE_MS: '10',
   EVERYBAR__FETCH__BODY_TIMEOUT_MS: '1000',
 })
-const run = (root: string, ...args: string[]) => runCli([...args, '--root', root, '--json'], { env: env() })
+const run = (root: string, ...args: string[]) => runHere([...args, '--root', root, '--json'], { env: env() })
 
 interface Verdict {
   readonly exit: number
@@ -135,7 +135,7 @@ describe('what a venue may answer: never quietly "no data", and healed by the ne
   test('a ban longer than a person would wait: exit 5, and until when', () =>
     inFolder(async (root) => {
       venue.setFaults('418@3')
-      const sync = await runCli(['sync', BTC, ...RANGE, '--root', root], {
+      const sync = await runHere(['sync', BTC, ...RANGE, '--root', root], {
         env: { ...env(), EVERYBAR__FETCH__BAN_WAIT_MAX_MS: '100' },
       })
       expect(sync.code).toBe(5)
@@ -178,7 +178,7 @@ describe('what a person may ask for', () => {
     async (command) => {
       await inFolder(async (root) => {
         for (const symbol of ['BTCUSD', 'btcusdt']) {
-          const result = await runCli([command, `binance:spot:${symbol}:1m`, ...RANGE, '--root', root], {
+          const result = await runHere([command, `binance:spot:${symbol}:1m`, ...RANGE, '--root', root], {
             env: env(),
           })
           expect(`${symbol} ${result.code}`).toBe(`${symbol} 2`)
@@ -253,7 +253,7 @@ describe('what a root may be', () => {
           },
         })
         while (slow.stats().requests === 0) await new Promise((resolve) => setTimeout(resolve, 20))
-        const second = await runCli(['sync', BTC, ...RANGE, '--root', root], { env: env() })
+        const second = await runHere(['sync', BTC, ...RANGE, '--root', root], { env: env() })
         expect(second.code).toBe(11)
         expect(second.stderr).toMatch(
           new RegExp(`error\\[root\\.locked\\] .*process ${pid} on .* \\(sync, since 20.*\\)\nhint: `),
@@ -294,11 +294,11 @@ describe('what a root may be', () => {
     inFolder(async (root) => {
       const manifests = { env: { ...env(), EVERYBAR__LEDGER: 'manifest' } }
       const sync = ['sync', BTC, ...RANGE, '--root', root, '--json']
-      expect((await runCli(sync, manifests)).code).toBe(0)
+      expect((await runHere(sync, manifests)).code).toBe(0)
       const path = join(root, 'binance/klines/raw/BTCUSDT/1m/manifest.json')
       const changed = change(readFileSync(path, 'utf8'))
       writeFileSync(path, changed)
-      const result = (await runCli(sync, manifests)).json()
+      const result = (await runHere(sync, manifests)).json()
       expect(result).toMatchObject({ code: exit, error: { code, path } })
       expect(readFileSync(path, 'utf8')).toBe(changed)
     }),
@@ -328,7 +328,7 @@ describe.skipIf(!mayMount)(
           mount(root, `size=${size}`)
           try {
             const sync = () =>
-              runCli(['sync', BTC, '--from', '2024-01-01', '--to', '2024-01-20', '--root', root], {
+              runHere(['sync', BTC, '--from', '2024-01-01', '--to', '2024-01-20', '--root', root], {
                 env: env(),
               })
             const full = await sync()
