@@ -23,6 +23,7 @@ import type { Simulator, SimulatorOptions } from './simulator/simulator.ts'
 import type { Lake } from './store/lake.ts'
 import type { LakeOptions } from './store/parquet/open-lake.ts'
 import type { LakeQuery } from './store/query.ts'
+import type { DataServer, DataServerOptions } from './web/data-server.ts'
 
 /**
  * Bars in memory, from any endpoint, inside the venue's rate limits; nothing is written. Only bars that are final by the
@@ -115,6 +116,18 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   return (await import('./config/load.ts')).loadConfig(options)
 }
 
+/**
+ * Keeps series complete in this process, and answers for it over HTTP: follows each live, looks for gaps again and again,
+ * runs the configured jobs. `url` is where it listens (this machine alone unless told otherwise); `close` finishes what is
+ * under way, records it and closes everything.
+ *
+ * @throws EverybarError `series.none-named`, `serve.no-token`, `serve.port-in-use`, `serve.cannot-listen` (abort), what
+ *   opening the root throws (`root.locked`).
+ */
+export async function startDataServer(options: DataServerOptions = {}): Promise<DataServer> {
+  return (await import('./web/data-server.ts')).startDataServer(options)
+}
+
 /** Starts a simulated venue on 127.0.0.1, for tests and demonstrations. */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   return (await import('./simulator/simulator.ts')).startSimulator(options)
@@ -202,5 +215,6 @@ export type { Lake, LakeFile } from './store/lake.ts'
 export type { LakeOptions } from './store/parquet/open-lake.ts'
 export type { Cell, LakeQuery, QueryColumn } from './store/query.ts'
 export type { CommitResult, Store, StoreTraits } from './store/store.ts'
+export type { DataServer, DataServerOptions } from './web/data-server.ts'
 
 export const version = '0.1.0'

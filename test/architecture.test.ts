@@ -23,7 +23,8 @@ const floors: Readonly<Record<string, number>> = {
   telemetry: 4,
   app: 5,
   testing: 6,
-  cli: 6,
+  web: 6,
+  cli: 7,
 }
 /** The only rooms that open another room's sub-folders: `app` names adapters. */
 const openers = new Set(['app'])

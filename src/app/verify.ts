@@ -59,7 +59,9 @@ export async function prove(
     for (const job of jobs) {
       stop.throwIfAborted()
       try {
-        const verdict = await proveOne(house, job, selection, deep, onFault)
+        const proof = () => proveOne(house, job, selection, deep, onFault)
+        // Who shares the house waits: a series that is written to meanwhile cannot be judged.
+        const verdict = await (house.turns ? house.turns.run(job.id, proof, 'patient') : proof())
         if (verdict) verdicts.push({ job, verdict })
         for (const fault of await manifestFaults(house, job.ref)) onFault(fault)
       } catch (error) {

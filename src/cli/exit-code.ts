@@ -24,6 +24,7 @@ const byCode: readonly (readonly [pattern: RegExp, exitCode: number])[] = [
   [/^(cli|config|series|timeframe|time)\./, exitCodes.usage],
   [/^[a-z]+\.(unknown|unsupported|bad-option|bad-faults|not-served)(-[a-z-]+)?$/, exitCodes.usage],
   [/^root\.not-a-folder$/, exitCodes.usage],
+  [/^serve\.no-token$/, exitCodes.usage],
   [/^certificate\.(not-adjoining|conflict|not-readable)$/, exitCodes.usage],
   [/^query\.(bad-sql|not-a-select|not-allowed)$/, exitCodes.usage],
   [/^loader\.(bad-[a-z-]+|config|out-not-empty|ambiguous|irregular|too-short)$/, exitCodes.usage],

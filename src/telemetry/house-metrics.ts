@@ -13,7 +13,21 @@ export interface HouseReadings {
   readonly lags?: () => Promise<readonly { readonly series: string; readonly seconds: number }[]>
   /** Missing bars by class. */
   readonly gaps?: () => Promise<Readonly<Record<string, number>>>
+  /** Slices in the ledger by status. */
+  readonly slices?: () => Promise<Readonly<Record<string, number>>>
+  /** Followed series by how they stand. */
+  readonly watched?: () => Readonly<Record<string, number>>
+  readonly jobs?: () => readonly JobReading[]
   readonly droppedLogLines?: () => number
+}
+
+/** How a job stands. */
+export interface JobReading {
+  readonly name: string
+  /** Epoch ms; `null` when it never ended. */
+  readonly lastEndedAtMs: number | null
+  readonly lastExitCode: number | null
+  readonly missed: number
 }
 
 export interface HouseMetrics {
@@ -89,6 +103,9 @@ function collector(registry: Metrics, readings: HouseReadings, symbolLabel: bool
       : 'How far the series of a venue are behind, at most.',
   )
   const gaps = registry.gauge('everybar_gap_bars', 'Bars that are missing, by class.')
+  const slices = registry.gauge('everybar_ledger_slices', 'Slices the ledger knows, by status.')
+  const watched = registry.gauge('everybar_series_watched', 'Series that are followed, by how they stand.')
+  const readJobs = jobGauges(registry)
   const lost = registry.gauge('everybar_log_lines_dropped', 'Log lines that did not reach Loki.')
   return async () => {
     for (const { bucket, used, capacity } of readings.usage()) ratio.set(used / capacity, { bucket })
@@ -104,9 +121,26 @@ function collector(registry: Metrics, readings: HouseReadings, symbolLabel: bool
       }
       for (const [venue, seconds] of worst) lag.set(seconds, { venue })
     }
+    for (const [state, count] of Object.entries(readings.watched?.() ?? {})) watched.set(count, { state })
+    readJobs(readings.jobs?.() ?? [])
     if (readings.gaps) {
       gaps.clear()
       for (const [name, missing] of Object.entries(await readings.gaps())) gaps.set(missing, { class: name })
+    }
+    for (const [status, count] of Object.entries((await readings.slices?.()) ?? {}))
+      slices.set(count, { status })
+  }
+}
+
+function jobGauges(registry: Metrics): (jobs: readonly JobReading[]) => void {
+  const ended = registry.gauge('everybar_job_last_end_timestamp_seconds', 'When a job last ended.')
+  const code = registry.gauge('everybar_job_last_exit_code', 'What its last run ended with: 0 is well.')
+  const missed = registry.gauge('everybar_job_missed', 'Times a job came round and was not run.')
+  return (jobs) => {
+    for (const { name, lastEndedAtMs, lastExitCode, missed: times } of jobs) {
+      missed.set(times, { job: name })
+      if (lastEndedAtMs !== null) ended.set(lastEndedAtMs / 1_000, { job: name })
+      if (lastExitCode !== null) code.set(lastExitCode, { job: name })
     }
   }
 }

@@ -1,0 +1,64 @@
+import type { EpochMs } from '../model/time.ts'
+import type { Selection } from './api.ts'
+import type { OpenHouse } from './house.ts'
+import { syncAll } from './sync.ts'
+
+/** How the passes that look for gaps stand. */
+export interface PassState {
+  readonly passes: number
+  readonly running: boolean
+  readonly lastStartedAtMs: EpochMs | null
+  readonly lastEndedAtMs: EpochMs | null
+  /** Whether nothing was left open by the last one; `null` before the first has ended. */
+  readonly lastComplete: boolean | null
+}
+
+export interface PassOptions {
+  /** Between the end of one pass and the start of the next. */
+  readonly everyMs: number
+  /** Once aborted what is under way is finished, and nothing begins. */
+  readonly stop: AbortSignal
+  /** What is to be made complete now; asked before each pass. */
+  readonly selection: () => Selection
+}
+
+export interface Passes {
+  readonly state: () => PassState
+  /** Resolves when it was stopped. Rejects with what ends a sync: the ledger's own errors. */
+  readonly done: Promise<void>
+}
+
+/**
+ * Compares what should be there with what is, and fetches what lacks, again and again: what an outage, a failed request
+ * or an evicted answer has left behind is filled without a person. The first pass begins after `everyMs`. Each is a run in
+ * the ledger; what happens to one series is in its report.
+ */
+export function keepComplete(house: OpenHouse, { everyMs, stop, selection }: PassOptions): Passes {
+  let state: PassState = {
+    passes: 0,
+    running: false,
+    lastStartedAtMs: null,
+    lastEndedAtMs: null,
+    lastComplete: null,
+  }
+  const { clock } = house
+  const run = async () => {
+    for (;;) {
+      await clock.sleep(everyMs, stop).catch(() => {})
+      if (stop.aborted) return
+      const wanted = selection()
+      if (wanted.series.length === 0) continue
+      state = { ...state, running: true, lastStartedAtMs: clock.nowMs() }
+      // A signal of its own: what listens to it goes with the pass.
+      const report = await syncAll(house, wanted, AbortSignal.any([stop]), { command: 'completeness' })
+      state = {
+        ...state,
+        passes: state.passes + 1,
+        running: false,
+        lastEndedAtMs: clock.nowMs(),
+        lastComplete: report.complete,
+      }
+    }
+  }
+  return { state: () => state, done: run() }
+}

@@ -1,0 +1,72 @@
+import { EverybarError } from '../model/errors.ts'
+import { parseSeries } from '../model/series.ts'
+import type { EpochMs } from '../model/time.ts'
+import type { Selection } from './api.ts'
+import type { OpenHouse } from './house.ts'
+import type { Job } from './jobs.ts'
+import { importKiteInto } from './kite-import.ts'
+import { newRunId, runExitCode, syncAll } from './sync.ts'
+import { verifyAll } from './verify.ts'
+
+/** What a job's runs are called among the others. */
+const commandOf = ({ name }: Job): string => `job:${name}`
+
+/** Runs looked through for the last one of a job. */
+const RUNS_LOOKED_AT = 1_000
+
+/** When the job last began, whichever process ran it. */
+export async function lastRunMs({ ledger }: OpenHouse, job: Job): Promise<EpochMs | undefined> {
+  const runs = await ledger.runs(RUNS_LOOKED_AT)
+  return runs.find(({ command }) => command === commandOf(job))?.startedAtMs
+}
+
+/**
+ * Does what a job is for, in a house that others use too. Each run is one in the ledger, with a report.
+ *
+ * @returns the exit code the command of the same name would have.
+ * @throws EverybarError as those commands.
+ */
+export async function workOf(
+  house: OpenHouse,
+  selection: Selection,
+  job: Job,
+  stop: AbortSignal,
+): Promise<number> {
+  const command = commandOf(job)
+  // A signal of its own: what listens to it goes with the run.
+  const own = AbortSignal.any([stop])
+  switch (job.run) {
+    case 'sync':
+      return runExitCode(await syncAll(house, needed(selection), own, { command }))
+    case 'kite':
+      return runExitCode(await importKiteInto(house, own, { command }))
+    case 'verify':
+      return verifyOnce(house, own, command)
+    default:
+      return job.run satisfies never
+  }
+}
+
+function needed(selection: Selection): Selection {
+  if (selection.series.length > 0) return selection
+  throw new EverybarError('series.none-named', 'the job has no series: the configuration names none', {
+    recovery: 'abort',
+    hint: 'List some under `series:` in everybar.yaml.',
+  })
+}
+
+async function verifyOnce(house: OpenHouse, stop: AbortSignal, command: string): Promise<number> {
+  const { ledger, clock, onEvent } = house
+  const startedAtMs = clock.nowMs()
+  const run = { runId: newRunId(startedAtMs), command, startedAtMs }
+  await ledger.putRun({ ...run, endedAtMs: null, exitCode: null, report: {} })
+  // Named, so that what others are just writing is taken for no stray.
+  const series = (await ledger.series()).map(({ seriesId }) => parseSeries(seriesId))
+  const report = await verifyAll(house, { series }, {}, stop)
+  const { faultCount, complete } = report
+  const exitCode = faultCount > 0 ? 4 : complete ? 0 : 3
+  const endedAtMs = clock.nowMs()
+  await ledger.putRun({ ...run, endedAtMs, exitCode, report: { ...report } })
+  onEvent({ event: 'verify_done', run_id: run.runId, faults: faultCount, complete, at_ms: endedAtMs })
+  return exitCode
+}
