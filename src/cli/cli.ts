@@ -27,6 +27,8 @@ export interface Surroundings {
   readonly errIsTerminal: boolean
   /** Width of the terminal that shows progress. */
   readonly columns: () => number
+  /** Called when a command begins; not for help. */
+  readonly onCommand?: () => Promise<void>
 }
 
 /** What a command works with. Nothing is read or opened before it is asked for. */

@@ -1,6 +1,5 @@
 import type { Surroundings } from './cli.ts'
 import { exitCodes } from './exit-code.ts'
-import { searchHeapSeldom } from './heap.ts'
 import { writeError } from './output.ts'
 import { runCommandLine, verbosityOf } from './run.ts'
 import { watchLauncher } from './signals.ts'
@@ -17,6 +16,7 @@ const here: Surroundings = {
   outIsTerminal: stdout.isTTY === true,
   errIsTerminal: stderr.isTTY === true,
   columns: () => stderr.columns || 80,
+  onCommand: async () => (await import('./heap.ts')).searchHeapSeldom(),
 }
 
 /** What nobody caught, a rejection that nobody awaits among it, ends the process: what it would go on with is not sure. */
@@ -33,7 +33,6 @@ stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
 })
 process.on('uncaughtException', (error) => void lastWords(error))
-searchHeapSeldom()
 process.exitCode = await runCommandLine(process.argv.slice(2), here)
 // Everything is closed by now. Should something still hold the process, it is not worth waiting for.
 setTimeout(() => process.exit(), 1_000).unref()

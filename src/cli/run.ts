@@ -51,6 +51,7 @@ async function runBody(
   const verbosity = verbosityOf(flags, at)
   session.verbosity = verbosity
   requireNode()
+  await at.onCommand?.()
   let emitted = false
   const emit = (outcome: Outcome) => {
     emitted = true
