@@ -64,8 +64,3 @@ export function bytes(count: number): string {
 }
 
 export const time = (ms: EpochMs | null): string => (ms === null ? '-' : iso(ms))
-
-/** Text from elsewhere (symbols, a venue's message) without control characters: it must not drive the terminal. */
-export const printable = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what has to go
-  text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd')

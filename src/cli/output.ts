@@ -1,6 +1,6 @@
 import { EverybarError, messageOf } from '../model/errors.ts'
+import { printable, printableJson } from '../model/text.ts'
 import { exitCodeOfError, exitCodes } from './exit-code.ts'
-import { printable } from './format.ts'
 
 /** What a command hands back; the caller prints it and leaves with `exitCode`. */
 export interface Outcome {
@@ -35,7 +35,10 @@ export const envelope = (fields: {
   readonly error?: unknown
   readonly runId: string | null
 }): string =>
-  `${JSON.stringify({ ok: fields.code === exitCodes.complete, ...fields }, (_, value) => (typeof value === 'bigint' ? value.toString() : value))}\n`
+  `${printableJson(JSON.stringify({ ok: fields.code === exitCodes.complete, ...fields }, withoutBigInt))}\n`
+
+const withoutBigInt = (_: string, value: unknown): unknown =>
+  typeof value === 'bigint' ? value.toString() : value
 
 /** Writes an outcome to stdout: the envelope with `--json`, else its text. Gives the exit code. */
 export function writeOutcome(outcome: Outcome, streams: Streams, { json, quiet }: Verbosity): number {
@@ -80,8 +83,12 @@ export function errorLines({ code, message, hint, path }: Shown, { quiet, color 
   const paint = (style: string, text: string) => (color ? `\u001b[${style}m${text}\u001b[0m` : text)
   const where = path && !message.includes(path) ? `${path}: ` : ''
   const first = `${paint('1;31', `error[${code}]`)} ${where}${message}`
-  return quiet || hint === '' ? first : `${first}\n${paint('36', 'hint:')} ${hint}`
+  const shown = belowItsHead(first)
+  return quiet || hint === '' ? shown : `${shown}\n${paint('36', 'hint:')} ${belowItsHead(hint)}`
 }
+
+/** A message of several lines cannot pass for several messages. */
+const belowItsHead = (text: string): string => text.replace(/\r?\n/g, '\n  ')
 
 function shownOf(error: unknown): Shown {
   if (error instanceof EverybarError) {

@@ -1,7 +1,7 @@
 import type { Problem } from '../app/api.ts'
+import { printable } from '../model/text.ts'
 import { redactText } from '../telemetry/redact.ts'
 import type { Cli } from './cli.ts'
-import { printable } from './format.ts'
 import { errorLines } from './output.ts'
 
 /** Says on stderr what went wrong on the way, each problem once, as errors are said. */

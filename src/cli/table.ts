@@ -1,4 +1,4 @@
-import { printable } from './format.ts'
+import { printable } from '../model/text.ts'
 
 /** A column: its heading, and whether its cells are numbers, which line up on the right. */
 export type Column = string | { readonly heading: string; readonly align: 'right' }

@@ -1,3 +1,4 @@
+import { printable } from '../model/text.ts'
 import type { Cell, QueryColumn } from './query.ts'
 
 export type QueryFormat = 'table' | 'csv' | 'json' | 'jsonl'
@@ -129,8 +130,7 @@ function linesOf(row: readonly Cell[]): string[][] {
 }
 
 /** Text that can move no cursor and break no line. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is replaced
-const shown = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd')
+const shown = (text: string): string => printable(text).replace(/[\t\n]/g, '\ufffd')
 
 /** Columns a text takes on a terminal: two for East Asian wide characters. */
 function widthOf(text: string): number {

@@ -1,4 +1,5 @@
 import type { EverybarEvent, OnEvent } from '../model/events.ts'
+import { printable, printableJson } from '../model/text.ts'
 import { redact, redactText } from './redact.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -24,7 +25,7 @@ export function consoleLog({ level, json, write, nowMs }: ConsoleLogOptions): On
     const own = event.level ?? 'info'
     if (rank[own] < rank[level]) return
     try {
-      write(json ? jsonLine(event, own, nowMs()) : plainLine(event, own))
+      write(json ? printableJson(jsonLine(event, own, nowMs())) : printable(plainLine(event, own)))
     } catch {
       // A log line must never end a run.
     }

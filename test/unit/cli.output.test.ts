@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { bytes, countsText, duration, number, openBars, percent, printable } from '../../src/cli/format.ts'
+import { bytes, countsText, duration, number, openBars, percent } from '../../src/cli/format.ts'
 import { writeError, writeOutcome } from '../../src/cli/output.ts'
 import { csv, right, table } from '../../src/cli/table.ts'
 import { ConfigError } from '../../src/config/faults.ts'
 import { EverybarError } from '../../src/model/errors.ts'
+import { printable } from '../../src/model/text.ts'
 import { redactText } from '../../src/telemetry/redact.ts'
 
 const plain = { json: false, quiet: false, verbose: 0, color: false }
