@@ -80,7 +80,10 @@ export async function live(ctx: AppContext, selection: Selection): Promise<LiveR
  * A venue, market or timeframe that nothing serves is a slip of the pen: said before a root is made or a run begins.
  * Where something can be done all the same, it is, and the slip is in the report.
  */
-async function refuseUnserved({ config, onEvent }: AppContext, { series }: Selection): Promise<void> {
+export async function refuseUnserved(
+  { config, onEvent }: AppContext,
+  { series }: Pick<Selection, 'series'>,
+): Promise<void> {
   const book = await new VenueBook(config, sourcesOf(config), undefined).open(onEvent)
   let refused: unknown
   for (const one of series) {

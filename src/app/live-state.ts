@@ -18,3 +18,7 @@ export interface LiveRun {
   /** Resolves after a clean stop; rejects where all of it ended, for instance with the ledger. */
   readonly done: Promise<LiveReport>
 }
+
+/** Whether every series is where it is due. */
+export const isLevel = ({ series }: LiveState): boolean =>
+  series.every(({ doneMs, lagMs }) => doneMs !== null && lagMs === 0)

@@ -20,6 +20,8 @@ export interface LogsOptions {
   readonly mode: string
   /** Lines for this machine: stderr of a command, stdout of a service. */
   readonly local: OnEvent
+  /** A service: its lines here have a collector's names and fields too. */
+  readonly service?: boolean
   /** Something about the log itself, for a person; said once. */
   readonly onTrouble: (message: string) => void
 }
@@ -31,9 +33,10 @@ const LABELS_HINT = 'each value is a stream of its own, and Loki takes some thou
  * Opens the log of a process, with Loki where it is configured, and says at once that it runs: a crash on the first day
  * leaves a trace. Opened before any store is.
  */
-export async function openLogs({ config, mode, local, onTrouble }: LogsOptions): Promise<Logs> {
+export async function openLogs({ config, mode, service, onTrouble, ...options }: LogsOptions): Promise<Logs> {
   const { service_name, environment, level, loki } = config.logs
   const fields = { service_name, environment, mode }
+  const local = service ? collectorLog(options.local, fields) : options.local
   if (!loki) return { onEvent: local, dropped: () => 0, failed: () => {}, close: async () => {} }
   const { lokiSink } = await import('../telemetry/loki.ts')
   if (loki.labels.length > 0) onTrouble(`logs.loki.labels: ${loki.labels.join(', ')}: ${LABELS_HINT}`)

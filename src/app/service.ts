@@ -11,7 +11,7 @@ import { lastRunMs, workOf } from './job-work.ts'
 import { type JobState, type JobsRun, startJobs } from './jobs.ts'
 import { kiteRetry } from './kite-import.ts'
 import { startLive } from './live.ts'
-import type { LiveReport, LiveRun, LiveState } from './live-state.ts'
+import { isLevel, type LiveReport, type LiveRun, type LiveState } from './live-state.ts'
 import { serviceReadings } from './service-readings.ts'
 import { packageVersion } from './version.ts'
 
@@ -171,7 +171,7 @@ function reportOf(
   live: LiveReport | null,
   { completeness, jobs }: ServiceState,
 ): ServiceReport {
-  const late = live?.state.series.some(({ doneMs, lagMs }) => doneMs === null || lagMs > 0) ?? false
+  const late = live !== null && !isLevel(live.state)
   const failed = jobs.some(({ lastExitCode }) => lastExitCode !== null && lastExitCode !== 0)
   return { durationMs, live, completeness, jobs, level: !late && !failed }
 }

@@ -31,6 +31,11 @@ export const catalog: readonly CatalogEntry[] = [
     load: () => import('./commands/live.ts'),
   },
   {
+    name: 'serve',
+    summary: 'live, gaps filled again and again, jobs by the clock, and HTTP, until stopped',
+    load: () => import('./commands/serve.ts'),
+  },
+  {
     name: 'status',
     summary: 'show what there is of each series',
     load: () => import('./commands/status.ts'),

@@ -43,6 +43,10 @@ export interface Cli {
   readonly override: (settings: readonly FlagSetting[]) => void
   /** The application's context: configuration, events to log and progress, and the signal to stop. */
   readonly app: () => Promise<AppContext>
+  /** Whether stdout is the log of this command: that of a service, where nobody looks on and no envelope is asked for. */
+  readonly logsToStdout: boolean
+  /** Log lines that did not reach Loki. */
+  readonly droppedLogLines: () => number
   /** Prints the outcome now, for a command that goes on; what it returns is then not printed again. */
   readonly emit: (outcome: Outcome) => void
   /** Writes a line to stderr, above any progress. */
@@ -75,6 +79,7 @@ export function makeCli({ command, flags, verbosity, at, stop, emit }: CliOption
     nowMs: () => Date.now(),
   })
   const note = (line: string) => view.above(line)
+  const logsToStdout = services.has(command) && flags.json !== true && !at.outIsTerminal
   let logs: Logs | undefined
   const settings: FlagSetting[] = []
 
@@ -97,11 +102,11 @@ export function makeCli({ command, flags, verbosity, at, stop, emit }: CliOption
     config,
     override: (more) => void settings.push(...more),
     app: once(async () => {
-      const log = await logTo(note, verbosity)
+      const line = logsToStdout ? (text: string) => streams.out(`${text}\n`) : note
+      const log = await logTo(line, verbosity, logsToStdout)
       const onEvent: OnEvent = (event) => {
-        if (event.event === 'progress') {
-          if (shown) view.update(event as unknown as Progress)
-        } else log(event)
+        if (event.event !== 'progress') log(event)
+        else if (shown && !logsToStdout) view.update(event as unknown as Progress)
       }
       const loaded = await config()
       const { configLoaded, openLogs } = await import('../app/logs.ts')
@@ -109,11 +114,14 @@ export function makeCli({ command, flags, verbosity, at, stop, emit }: CliOption
         config: loaded.config,
         mode: modeOf(command),
         local: onEvent,
+        service: logsToStdout,
         onTrouble: (message) => note(`warning: ${message}`),
       })
       logs.onEvent(configLoaded(loaded.config, loaded.file))
       return { config: loaded.config, onEvent: logs.onEvent, signal: stop.signal }
     }),
+    logsToStdout,
+    droppedLogLines: () => logs?.dropped() ?? 0,
     emit,
     note,
     finish: () => view.finish(),
@@ -122,11 +130,22 @@ export function makeCli({ command, flags, verbosity, at, stop, emit }: CliOption
   }
 }
 
-/** Without `-v` warnings for people; with it JSON lines of what happens, with `-vv` of everything. */
-async function logTo(write: (line: string) => void, { quiet, verbose }: Verbosity): Promise<OnEvent> {
+/** Commands that go on until they are stopped. */
+const services: ReadonlySet<string> = new Set(['live', 'serve'])
+
+/**
+ * Without `-v` warnings for people; with it JSON lines of what happens, with `-vv` of everything. A service says in JSON
+ * lines what happens, and with `-v` everything.
+ */
+async function logTo(
+  write: (line: string) => void,
+  { quiet, verbose }: Verbosity,
+  service: boolean,
+): Promise<OnEvent> {
   const { consoleLog } = await import('../telemetry/console-log.ts')
-  const level = quiet ? 'error' : verbose === 0 ? 'warn' : verbose === 1 ? 'info' : 'debug'
-  return consoleLog({ level, json: verbose > 0, write, nowMs: () => Date.now() })
+  const wordy = verbose + (service ? 1 : 0)
+  const level = quiet ? 'error' : wordy === 0 ? 'warn' : wordy === 1 ? 'info' : 'debug'
+  return consoleLog({ level, json: wordy > 0, write, nowMs: () => Date.now() })
 }
 
 /** What a collector calls it. */

@@ -1,5 +1,5 @@
 import type { Selection } from '../app/api.ts'
-import type { AppContext } from '../app/commands.ts'
+import { type AppContext, refuseUnserved } from '../app/commands.ts'
 import { systemClock } from '../app/house.ts'
 import { contextOf, type SelectionOptions, selectionOf } from '../app/library-options.ts'
 import { type Readiness, readinessOf } from '../app/readiness.ts'
@@ -70,6 +70,8 @@ export async function runServer(
   const { host, port, hosts, token } = ctx.config.serve
   refuseOpenDoor({ host, token })
   if (!isWatching(ctx, selection)) throw nothingToKeep()
+  const { series = [] } = selection
+  await refuseUnserved(ctx, { series })
   const feed = new EventFeed({ nowMs: (ctx.clock ?? systemClock).nowMs })
   let answer: (request: Request) => Response | Promise<Response> = starting
   const http = await startHttp({ host, port, fetch: (request) => answer(request) })
@@ -78,17 +80,13 @@ export async function runServer(
       ctx.onEvent(event)
       feed.publish(event)
     }
-    const service = await startService(
-      { ...ctx, onEvent },
-      { ...selection, series: selection.series ?? [] },
-      options,
-    )
+    const service = await startService({ ...ctx, onEvent }, { ...selection, series }, options)
     const readiness = readinessOf(service)
     let stops = false
     const stopping = () => stops || ctx.signal.aborted
     answer = routes({ host, hosts, token, service, feed, readiness, stopping }).fetch
     countClients(service, feed)
-    service.house.onEvent({ event: 'serve_started', url: http.url, series: selection.series?.length ?? 0 })
+    service.house.onEvent({ event: 'serve_started', url: http.url, series: series.length })
     const done = untilClosed(service, feed, http)
     done.catch(() => {}) // thrown to whoever waits for it
     const close = () => {

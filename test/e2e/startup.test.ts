@@ -30,7 +30,8 @@ const modulesOf = (args: readonly string[]): Promise<readonly string[]> =>
     return readFileSync(log, 'utf8').trim().split('\n')
   })
 
-const heavy = /node_modules\/(zod|yaml|undici|@duckdb|yauzl|@noble)\/|^node:(sqlite|net|http|https)$/
+const heavy =
+  /node_modules\/(zod|yaml|undici|@duckdb|yauzl|@noble|hono|@hono|croner)\/|^node:(sqlite|net|http|https)$/
 
 describe('what starting costs, counted in modules', () => {
   test.each([

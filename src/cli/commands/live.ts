@@ -1,28 +1,32 @@
 import type { Command } from 'commander'
-import type { LiveReport } from '../../app/live-state.ts'
+import { isLevel, type LiveReport } from '../../app/live-state.ts'
 import type { Cli } from '../cli.ts'
 import { exitCodes } from '../exit-code.ts'
 import { counted, duration, number, time } from '../format.ts'
 import type { Runner } from '../program.ts'
 import { readSelection, type SelectionOptions, selectionOptions } from '../selection.ts'
+import { readServeOptions, type ServeOptions, serveOptions } from '../serve-options.ts'
 import { right, table } from '../table.ts'
 
 export function define(command: Command, run: Runner): void {
-  selectionOptions(command)
+  serveOptions(selectionOptions(command))
     .addHelpText(
       'after',
       `
 Brings each series level, then asks for its newest bars whenever one is final by the venue's clock, until stopped.
 A series that was asked for before goes on from there; a new one starts at --from, else at its last closed bar.
-Ctrl-C or SIGTERM ends it after a clean checkpoint (exit 130 or 143). -v logs JSON lines.`,
+Its log is JSON lines on stdout, unless that is a terminal. Ctrl-C or SIGTERM ends it after a clean checkpoint: exit 0
+when every series was level, else 130 or 143. A second signal stops it at once, and loses nothing.`,
     )
+    .option('--http', 'answer HTTP too: health, metrics, bars (or serve.enabled in the configuration)')
     .action(
-      run(async (cli, operands: readonly string[], options: SelectionOptions) => {
+      run(async (cli, operands: readonly string[], options: LiveOptions) => {
+        readServeOptions(cli, options)
         const report = await follow(cli, operands, options)
         return {
           data: report,
-          text: liveText(report),
-          exitCode: exitCodes.complete,
+          text: cli.logsToStdout ? '' : liveText(report),
+          exitCode: isLevel(report.state) ? exitCodes.complete : exitCodes.incomplete,
           runId: report.runId,
           report: true,
         }
@@ -30,8 +34,16 @@ Ctrl-C or SIGTERM ends it after a clean checkpoint (exit 130 or 143). -v logs JS
     )
 }
 
-async function follow(cli: Cli, operands: readonly string[], options: SelectionOptions): Promise<LiveReport> {
+interface LiveOptions extends SelectionOptions, ServeOptions {
+  readonly http?: boolean
+}
+
+async function follow(cli: Cli, operands: readonly string[], options: LiveOptions): Promise<LiveReport> {
   const selection = await readSelection(cli, operands, options)
+  if (options.http || (await cli.config()).config.serve.enabled) {
+    const { serving } = await import('../serving.ts')
+    return (await serving(cli, selection, 'live')).live!
+  }
   const { live } = await import('../../app/commands.ts')
   const report = await live(await cli.app(), selection)
   cli.finish()

@@ -1,0 +1,158 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
+import { type CliResult, inFolder, type RunOptions, runCli, runHere } from '../run-cli.ts'
+
+/** Hours: that a bar becomes due just as the test stops it is not to be expected. */
+const BTC = 'binance:spot:BTCUSDT:1h'
+
+interface Line {
+  readonly event: string
+  readonly url?: string
+  readonly mode?: string
+  readonly [field: string]: unknown
+}
+
+let venue: Simulator
+beforeAll(async () => {
+  venue = await startSimulator({ seed: 3, weightLimit: 1e9, fromMs: Date.now() - 9 * 3_600_000 })
+})
+afterAll(() => venue.close())
+
+const linesOf = (stdout: string): readonly Line[] =>
+  stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Line)
+
+/** Runs a service, asks it `ask` once it listens, then sends the signals; gives its end and its log. */
+async function serving(
+  args: readonly string[],
+  options: RunOptions & {
+    readonly ask?: (url: string) => Promise<void>
+    readonly signals?: readonly NodeJS.Signals[]
+  },
+): Promise<{ readonly result: CliResult; readonly log: readonly Line[]; readonly asked: unknown }> {
+  const { ask = async () => {}, signals = ['SIGTERM'], env = {} } = options
+  let asked: Promise<unknown> | undefined
+  const result = await runCli(args, {
+    ...options,
+    env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url, ...env },
+    onSpawn: (child) => {
+      let said = ''
+      const hear = (text: string) => {
+        said += text
+        const url = /"url":"(http:[^"]+)"/.exec(said)?.[1] ?? /listening on (\S+)\n/.exec(said)?.[1]
+        if (url === undefined || asked) return
+        asked = ask(url)
+          .catch((error: unknown) => error)
+          .finally(() => {
+            for (const signal of signals) child.kill(signal)
+          })
+      }
+      child.stdout!.on('data', hear)
+      child.stderr!.on('data', hear)
+    },
+  })
+  return { result, log: args.includes('--json') ? [] : linesOf(result.stdout), asked: await asked }
+}
+
+const until = async (url: string, status: number): Promise<void> => {
+  for (const end = Date.now() + 20_000; Date.now() < end; await new Promise((next) => setTimeout(next, 50)))
+    if ((await fetch(url)).status === status) return
+  throw new Error(`${url} never answered ${status}: ${await (await fetch(url)).text()}`)
+}
+
+describe('everybar serve', () => {
+  test('a log of JSON lines on stdout, answers over HTTP, and SIGTERM ends it cleanly', () =>
+    inFolder(async (root) => {
+      const { result, log, asked } = await serving(
+        ['serve', BTC, '--from', '-5h', '--root', root, '--port', '0'],
+        {
+          ask: async (url) => {
+            await until(`${url}/readyz`, 200)
+            const metrics = await (await fetch(`${url}/metrics`)).text()
+            expect(metrics).toMatch(/^everybar_series_watched\{state="level"\} 1$/m)
+          },
+        },
+      )
+      expect(asked).toBeUndefined()
+      expect([result.code, result.stderr]).toEqual([
+        0,
+        'SIGTERM: finishing what is in flight; once more stops at once\n',
+      ])
+      const names = log.map(({ event }) => event)
+      expect(names[0]).toBe('config_loaded')
+      expect(names).toEqual(
+        expect.arrayContaining(['serve_started', 'history_complete', 'run_started', 'run_finished']),
+      )
+      for (const line of log)
+        expect(line).toMatchObject({ service_name: 'everybar', environment: 'production', mode: 'live' })
+      expect(log.find(({ event }) => event === 'history_complete')).toMatchObject({
+        ...{ exchange: 'binance', symbol: 'BTCUSDT', timeframe: '1h' },
+      })
+      const runs = (await runCli(['runs', 'list', '--root', root, '--json'])).json()
+      expect(runs.data).toMatchObject([{ command: 'live', exitCode: 0 }])
+    }))
+
+  test('what is left when it is stopped is said by its exit: 143', () =>
+    inFolder(async (root) => {
+      venue.setFaults('503')
+      try {
+        const args = ['serve', BTC, '--from', '-5h', '--root', root, '--port', '0', '--json']
+        const { result } = await serving(args, { ask: (url) => until(`${url}/readyz`, 503) })
+        expect(result.code).toBe(143)
+        expect(result.json()).toMatchObject({ ok: false, code: 143, data: { level: false } })
+      } finally {
+        venue.setFaults('')
+      }
+    }))
+
+  test('refused at the start, with a hint: a host open to others, a bad job, nothing to keep, a slip in a venue', () =>
+    inFolder(async (cwd) => {
+      const run = (...args: string[]) => runHere(['serve', '--root', join(cwd, 'root'), ...args], { cwd })
+      const open = await run(BTC, '--host', '0.0.0.0', '--port', '0')
+      expect([open.code, open.stderr]).toEqual([
+        2,
+        expect.stringMatching(/error\[serve\.no-token\].*\nhint: Set EVERYBAR_TOKEN/),
+      ])
+      const nothing = await run('--port', '0')
+      expect([nothing.code, nothing.stderr]).toEqual([2, expect.stringContaining('error[series.none-named]')])
+      const slip = await run('binance:sport:BTCUSDT:1h', '--port', '0')
+      expect(slip.code).toBe(2)
+      writeFileSync(join(cwd, 'everybar.yaml'), 'jobs:\n  - { name: a, schedule: "99 * * * *", run: sync }\n')
+      const job = await run(BTC, '--port', '0')
+      expect([job.code, job.stderr]).toEqual([2, expect.stringContaining('everybar.yaml:2:')])
+      expect(job.stderr).toContain('jobs.0.schedule')
+    }))
+})
+
+describe('everybar live', () => {
+  test('answers its health where the configuration says so, as the image does', () =>
+    inFolder(async (root) => {
+      const { result, log, asked } = await serving(['live', BTC, '--from', '-5h', '--root', root], {
+        env: { EVERYBAR__SERVE__ENABLED: 'true', EVERYBAR__SERVE__PORT: '0' },
+        ask: async (url) => {
+          expect(await (await fetch(`${url}/livez`)).json()).toMatchObject({ alive: true })
+          await until(`${url}/readyz`, 200)
+        },
+      })
+      expect(asked).toBeUndefined()
+      expect(result.code).toBe(0)
+      expect(log.map(({ event }) => event)).toContain('serve_started')
+    }))
+
+  test('and does not otherwise', () =>
+    inFolder(async (root) => {
+      const result = await runCli(['live', BTC, '--from', '-5h', '--root', root], {
+        env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url },
+        onSpawn: (child) => {
+          child.stdout!.on('data', (text: string) => {
+            if (text.includes('history_complete')) child.kill('SIGTERM')
+          })
+        },
+      })
+      expect(linesOf(result.stdout).map(({ event }) => event)).not.toContain('serve_started')
+    }))
+})
