@@ -1,6 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LiveState } from '../../src/app/live-state.ts'
-import { query, verify } from '../../src/index.ts'
+import { gaps, query, revisions, verify } from '../../src/index.ts'
+import { EverybarError } from '../../src/model/errors.ts'
+import { parseSeries } from '../../src/model/series.ts'
+import { type MemoryShelf, openMemoryStore } from '../../src/store/memory/open-memory-store.ts'
+import type { Store } from '../../src/store/store.ts'
 import { type LiveHouse, liveHouse } from '../support/live-house.ts'
 
 const BTC = 'binance:spot:BTCUSDT:1m'
@@ -9,6 +13,25 @@ const ETH = 'binance:spot:ETHUSDT:1m'
 /** Every series is live and has the bars up to `at` at least. */
 const reached = (at: string) => (state: LiveState) =>
   state.series.every(({ doneMs }) => doneMs !== null && doneMs >= Date.parse(at))
+
+const at = (minute: string) => Date.parse(`2024-03-01T${minute}Z`)
+
+/** Slices of ten minutes, so that some end while a test runs. */
+const slicesOfTen = { settings: { history_page_limit: 10 } }
+
+const failing = [{ kind: 'status' as const, value: 500, scope: 'klines', symbol: 'BTCUSDT' }]
+
+/** Every bar up to the last one stored is there once, and the archive says the same. */
+async function isWhole({ root }: LiveHouse, series: string): Promise<void> {
+  const symbol = series.split(':')[2]
+  const sql = `SELECT count(*)::INT AS bars, count(DISTINCT open_time)::INT AS times, (epoch_ms(max(open_time)) - epoch_ms(min(open_time))) / 60000 + 1 AS slots FROM bars WHERE symbol = '${symbol}'`
+  const [row] = (await query({ root, sql })).rows
+  expect(Number(row!.times)).toBe(Number(row!.bars))
+  expect(Number(row!.slots)).toBe(Number(row!.bars))
+  const proof = await verify({ root, series, deep: true })
+  expect(proof.faults).toEqual([])
+  expect(proof.complete).toBe(true)
+}
 
 describe('live', () => {
   let live: LiveHouse
@@ -48,5 +71,158 @@ describe('live', () => {
     const proof = await verify({ root: live.root, deep: true })
     expect(proof.faults).toEqual([])
     expect(proof.complete).toBe(true)
+  })
+
+  test('slices that end are asked for once more, whole, and what was restated meanwhile is a revision', async () => {
+    let restated = 0
+    await live.follow([BTC], {
+      from: '2024-03-01T11:00Z',
+      minutes: 40,
+      settings: slicesOfTen,
+      until: (state) => {
+        const doneMs = state.series[0]!.doneMs ?? 0
+        if (restated === 0 && doneMs >= at('12:04')) {
+          restated = at('12:02')
+          live.venue.restate({ symbol: 'BTCUSDT', openTimeMs: restated, volume: '4321.5' })
+        }
+        return doneMs >= at('12:14')
+      },
+    })
+    await live.catchUp([BTC])
+    const sql = `SELECT volume FROM bars WHERE epoch_ms(open_time) = ${restated}`
+    expect((await query({ root: live.root, sql })).rows).toEqual([{ volume: 4321.5 }])
+    expect((await revisions({ root: live.root })).map(({ openTimeMs }) => openTimeMs)).toEqual([restated])
+    await isWhole(live, BTC)
+  })
+
+  test('stopped and started again at any moment: no bar missing, none double', async () => {
+    for (const minute of ['12:03', '12:09', '12:10', '12:16']) {
+      await live.follow([BTC, ETH], {
+        from: '2024-03-01T11:00Z',
+        minutes: 20,
+        settings: slicesOfTen,
+        until: reached(`2024-03-01T${minute}Z`),
+      })
+      await live.pass(1.5)
+    }
+    await live.catchUp([BTC, ETH])
+    for (const series of [BTC, ETH]) await isWhole(live, series)
+  })
+
+  test('a venue that fails for minutes: what was missed is caught up, and other series go on', async () => {
+    const report = await live.follow([BTC, ETH], {
+      from: '2024-03-01T11:30Z',
+      minutes: 25,
+      settings: { fetch: { attempts: 2, backoff_base_ms: 1_000, backoff_max_ms: 1_000 } },
+      until: (state) => {
+        const [btc, eth] = state.series
+        const ethMs = eth!.doneMs ?? 0
+        if (ethMs >= at('12:02') && ethMs < at('12:06')) live.venue.setFaults(failing)
+        else if (ethMs >= at('12:06')) live.venue.setFaults([])
+        return ethMs >= at('12:08') && (btc!.doneMs ?? 0) >= at('12:08')
+      },
+    })
+    expect(live.events.some(({ event, series }) => event === 'fetch_error' && series === BTC)).toBe(true)
+    expect(report.state.series.map(({ failures }) => failures)).toEqual([0, 0])
+    for (const series of [BTC, ETH]) await isWhole(live, series)
+  })
+
+  test('a venue that suspends trading: the minutes are an outage, and nothing stalls', async () => {
+    await live.close()
+    live = await liveHouse({ outages: [{ startMs: at('12:02'), endMs: at('12:05') }] })
+    await live.follow([BTC], { from: '2024-03-01T11:30Z', minutes: 25, until: reached('2024-03-01T12:08Z') })
+    const found = await gaps({
+      root: live.root,
+      series: BTC,
+      from: '2024-03-01T11:30Z',
+      to: '2024-03-01T12:08Z',
+    })
+    expect(found.map(({ range }) => range)).toEqual([{ startMs: at('12:02'), endMs: at('12:05') }])
+    expect((await verify({ root: live.root, deep: true })).faults).toEqual([])
+  })
+
+  test('a store that is down holds nobody back, and has every bar once it is there again', async () => {
+    const shelf: MemoryShelf = new Map()
+    let down = true
+    const flaky = (): Store => {
+      const store = openMemoryStore({ name: 'second', shelf })
+      const may = () => {
+        if (down) throw new EverybarError('store.unreachable', 'down', { recovery: 'retry', hint: 'wait' })
+      }
+      return new Proxy(store, {
+        get: (target, name) => {
+          const value: unknown = Reflect.get(target, name)
+          if (typeof value !== 'function') return value
+          return (...args: unknown[]) => {
+            if (name === 'append' || name === 'commit') may()
+            return value.apply(target, args)
+          }
+        },
+      })
+    }
+    const series = parseSeries(BTC)
+    const held = async () => (await openMemoryStore({ name: 'second', shelf }).extent(series))?.lastMs ?? 0
+    let doneWhileDown = 0
+    await live.follow([BTC], {
+      from: '2024-03-01T11:50Z',
+      minutes: 25,
+      wrap: (house) => ({ ...house, stores: [...house.stores, flaky()] }),
+      until: (state) => {
+        const doneMs = state.series[0]!.doneMs ?? 0
+        if (down && doneMs >= at('12:03')) {
+          doneWhileDown = doneMs
+          down = false
+        }
+        return doneMs >= at('12:06')
+      },
+    })
+    expect(doneWhileDown).toBeGreaterThanOrEqual(at('12:03'))
+    const lake = await stored()
+    expect(await held()).toBe(lake.last)
+    expect((await openMemoryStore({ name: 'second', shelf }).extent(series))?.rows).toBe(lake.bars)
+  })
+
+  test.each([-3_600_000, 3_600_000])('this machine’s clock wrong by %d ms: the same bars', async (offMs) => {
+    const right = live.clock.nowMs
+    await live.follow([BTC], {
+      from: '2024-03-01T11:50Z',
+      minutes: 12,
+      wrap: (house) => ({ ...house, clock: { ...house.clock, nowMs: () => right() + offMs } }),
+      until: reached('2024-03-01T12:03Z'),
+    })
+    await isWhole(live, BTC)
+    expect((await stored()).last).toBeLessThan(live.venue.now() - 60_000)
+  })
+
+  test('a new series without a start is followed from its last closed bar', async () => {
+    await live.follow([BTC], { minutes: 12, until: reached('2024-03-01T12:02Z') })
+    const { rows } = await query({ root: live.root, sql: 'SELECT count(*)::INT AS bars FROM bars' })
+    expect(Number(rows[0]!.bars)).toBeLessThanOrEqual(1_000) // the slice it lies in, not the history since the listing
+  })
+
+  test('a series that is not there leaves the others alone', async () => {
+    const report = await live.follow([BTC, 'binance:spot:NOSUCHUSDT:1m'], {
+      from: '2024-03-01T11:50Z',
+      minutes: 12,
+      until: ({ series }) => (series[0]!.doneMs ?? 0) >= at('12:02') && series[1]!.failures > 1,
+    })
+    expect(report.state.series[1]).toMatchObject({
+      doneMs: null,
+      lastError: { code: 'source.unknown-symbol' },
+    })
+    await isWhole(live, BTC)
+  })
+
+  test('costs one request of weight for each bar, whatever the history', async () => {
+    await live.follow([BTC], { from: '2024-02-28', minutes: 12, until: reached('2024-03-01T12:01Z') })
+    live.venue.resetStats()
+    const before = live.events.length
+    await live.follow([BTC], { minutes: 12, until: reached('2024-03-01T12:08Z') })
+    const ticks = live.events.slice(before).filter(({ event }) => event === 'live_cycle_complete').length
+    const asked = live.venue
+      .log()
+      .filter(({ path, parameters }) => path === '/api/v3/klines' && Number(parameters.limit) <= 3)
+    expect(asked.length).toBeGreaterThanOrEqual(3)
+    expect(asked.length).toBeLessThanOrEqual(ticks + 1)
   })
 })

@@ -6,6 +6,7 @@ import { type OpenHouse, openHouse } from '../../src/app/house.ts'
 import { startLive } from '../../src/app/live.ts'
 import type { LiveReport, LiveState } from '../../src/app/live-state.ts'
 import { configSchema } from '../../src/config/schema.ts'
+import { sync } from '../../src/index.ts'
 import type { Clock, EverybarEvent } from '../../src/model/events.ts'
 import { parseSeries, seriesId } from '../../src/model/series.ts'
 import { readWhen } from '../../src/model/when.ts'
@@ -29,6 +30,8 @@ export interface LiveHouse {
       readonly wrap?: (house: OpenHouse) => OpenHouse
     },
   ) => Promise<LiveReport>
+  /** One ordinary sync of everything the ledger knows to be wanted. */
+  readonly catchUp: (series: readonly string[]) => Promise<void>
   /** Lets venue time pass. */
   readonly pass: (minutes: number) => Promise<void>
   readonly close: () => Promise<void>
@@ -64,6 +67,10 @@ export async function liveHouse(options: SimulatorOptions = {}): Promise<LiveHou
     clock,
     events,
     pass: (minutes) => sleep((minutes * 60_000) / SPEED),
+    catchUp: async (series) => {
+      const report = await sync({ root, series, baseUrl: venue.url })
+      if (!report.complete) throw new Error(`not complete: ${JSON.stringify(report.series)}`)
+    },
     close: async () => {
       await venue.close()
       rmSync(root, { recursive: true, force: true })
