@@ -1,10 +1,12 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { LiveState } from '../../src/app/live-state.ts'
-import { gaps, query, revisions, verify } from '../../src/index.ts'
+import { gaps, query, verify } from '../../src/index.ts'
 import { EverybarError } from '../../src/model/errors.ts'
 import { parseSeries } from '../../src/model/series.ts'
+import type { SimulatorOptions } from '../../src/simulator/simulator.ts'
 import { type MemoryShelf, openMemoryStore } from '../../src/store/memory/open-memory-store.ts'
 import type { Store } from '../../src/store/store.ts'
+import { runCli } from '../run-cli.ts'
 import { type LiveHouse, liveHouse } from '../support/live-house.ts'
 
 const BTC = 'binance:spot:BTCUSDT:1m'
@@ -33,196 +35,224 @@ async function isWhole({ root }: LiveHouse, series: string): Promise<void> {
   expect(proof.complete).toBe(true)
 }
 
-describe('live', () => {
-  let live: LiveHouse
-  beforeEach(async () => {
-    live = await liveHouse()
-  })
-  afterEach(() => live.close())
-
-  const stored = async (series = BTC) => {
-    const symbol = series.split(':')[2]
-    const sql = `SELECT count(*)::INT AS bars, count(DISTINCT open_time)::INT AS times, epoch_ms(min(open_time)) AS first, epoch_ms(max(open_time)) AS last FROM bars WHERE symbol = '${symbol}'`
-    const { rows } = await query({ root: live.root, sql })
-    const row = rows[0] as Record<string, unknown>
-    return {
-      bars: Number(row.bars),
-      times: Number(row.times),
-      first: Number(row.first),
-      last: Number(row.last),
-    }
+// Mostly they wait: side by side they take as long as the longest.
+/** A house of its own for `body`, gone afterwards. */
+async function inLive(
+  body: (live: LiveHouse) => Promise<void>,
+  options: SimulatorOptions = {},
+): Promise<void> {
+  const live = await liveHouse(options)
+  try {
+    await body(live)
+  } finally {
+    await live.close()
   }
+}
 
-  test('every bar once, as soon as it is final, and none before', async () => {
-    const report = await live.follow([BTC, ETH], {
-      from: '2024-03-01T11:00Z',
-      minutes: 20,
-      until: reached('2024-03-01T12:06Z'),
-    })
-    expect(report.state.series.map(({ lastError }) => lastError)).toEqual([undefined, undefined])
-    expect(report.cycles).toBeGreaterThanOrEqual(5)
-    for (const series of [BTC, ETH]) {
-      const { bars, times, first, last } = await stored(series)
-      expect(times).toBe(bars)
-      expect(last).toBeGreaterThanOrEqual(Date.parse('2024-03-01T12:05Z'))
-      expect(last).toBeLessThan(live.venue.now() - 60_000)
-      expect(bars).toBe((last - first) / 60_000 + 1)
-    }
-    const proof = await verify({ root: live.root, deep: true })
-    expect(proof.faults).toEqual([])
-    expect(proof.complete).toBe(true)
-  })
+const stored = async (live: LiveHouse, series = BTC) => {
+  const symbol = series.split(':')[2]
+  const sql = `SELECT count(*)::INT AS bars, count(DISTINCT open_time)::INT AS times, epoch_ms(min(open_time)) AS first, epoch_ms(max(open_time)) AS last FROM bars WHERE symbol = '${symbol}'`
+  const { rows } = await query({ root: live.root, sql })
+  const row = rows[0] as Record<string, unknown>
+  return {
+    bars: Number(row.bars),
+    times: Number(row.times),
+    first: Number(row.first),
+    last: Number(row.last),
+  }
+}
 
-  test('slices that end are asked for once more, whole, and what was restated meanwhile is a revision', async () => {
-    let restated = 0
-    await live.follow([BTC], {
-      from: '2024-03-01T11:00Z',
-      minutes: 40,
-      settings: slicesOfTen,
-      until: (state) => {
-        const doneMs = state.series[0]!.doneMs ?? 0
-        if (restated === 0 && doneMs >= at('12:04')) {
-          restated = at('12:02')
-          live.venue.restate({ symbol: 'BTCUSDT', openTimeMs: restated, volume: '4321.5' })
-        }
-        return doneMs >= at('12:14')
-      },
-    })
-    await live.catchUp([BTC])
-    const sql = `SELECT volume FROM bars WHERE epoch_ms(open_time) = ${restated}`
-    expect((await query({ root: live.root, sql })).rows).toEqual([{ volume: 4321.5 }])
-    expect((await revisions({ root: live.root })).map(({ openTimeMs }) => openTimeMs)).toEqual([restated])
-    await isWhole(live, BTC)
-  })
-
-  test('stopped and started again at any moment: no bar missing, none double', async () => {
-    for (const minute of ['12:03', '12:09', '12:10', '12:16']) {
-      await live.follow([BTC, ETH], {
+describe.concurrent('live', () => {
+  test('every bar once, as soon as it is final, and none before', () =>
+    inLive(async (live) => {
+      const report = await live.follow([BTC, ETH], {
         from: '2024-03-01T11:00Z',
         minutes: 20,
-        settings: slicesOfTen,
-        until: reached(`2024-03-01T${minute}Z`),
+        until: reached('2024-03-01T12:06Z'),
       })
-      await live.pass(1.5)
-    }
-    await live.catchUp([BTC, ETH])
-    for (const series of [BTC, ETH]) await isWhole(live, series)
-  })
-
-  test('a venue that fails for minutes: what was missed is caught up, and other series go on', async () => {
-    const report = await live.follow([BTC, ETH], {
-      from: '2024-03-01T11:30Z',
-      minutes: 25,
-      settings: { fetch: { attempts: 2, backoff_base_ms: 1_000, backoff_max_ms: 1_000 } },
-      until: (state) => {
-        const [btc, eth] = state.series
-        const ethMs = eth!.doneMs ?? 0
-        if (ethMs >= at('12:02') && ethMs < at('12:06')) live.venue.setFaults(failing)
-        else if (ethMs >= at('12:06')) live.venue.setFaults([])
-        return ethMs >= at('12:08') && (btc!.doneMs ?? 0) >= at('12:08')
-      },
-    })
-    expect(live.events.some(({ event, series }) => event === 'fetch_error' && series === BTC)).toBe(true)
-    expect(report.state.series.map(({ failures }) => failures)).toEqual([0, 0])
-    for (const series of [BTC, ETH]) await isWhole(live, series)
-  })
-
-  test('a venue that suspends trading: the minutes are an outage, and nothing stalls', async () => {
-    await live.close()
-    live = await liveHouse({ outages: [{ startMs: at('12:02'), endMs: at('12:05') }] })
-    await live.follow([BTC], { from: '2024-03-01T11:30Z', minutes: 25, until: reached('2024-03-01T12:08Z') })
-    const found = await gaps({
-      root: live.root,
-      series: BTC,
-      from: '2024-03-01T11:30Z',
-      to: '2024-03-01T12:08Z',
-    })
-    expect(found.map(({ range }) => range)).toEqual([{ startMs: at('12:02'), endMs: at('12:05') }])
-    expect((await verify({ root: live.root, deep: true })).faults).toEqual([])
-  })
-
-  test('a store that is down holds nobody back, and has every bar once it is there again', async () => {
-    const shelf: MemoryShelf = new Map()
-    let down = true
-    const flaky = (): Store => {
-      const store = openMemoryStore({ name: 'second', shelf })
-      const may = () => {
-        if (down) throw new EverybarError('store.unreachable', 'down', { recovery: 'retry', hint: 'wait' })
+      expect(report.state.series.map(({ lastError }) => lastError)).toEqual([undefined, undefined])
+      expect(report.cycles).toBeGreaterThanOrEqual(5)
+      for (const series of [BTC, ETH]) {
+        const { bars, times, first, last } = await stored(live, series)
+        expect(times).toBe(bars)
+        expect(last).toBeGreaterThanOrEqual(Date.parse('2024-03-01T12:05Z'))
+        expect(last).toBeLessThan(live.venue.now() - 60_000)
+        expect(bars).toBe((last - first) / 60_000 + 1)
       }
-      return new Proxy(store, {
-        get: (target, name) => {
-          const value: unknown = Reflect.get(target, name)
-          if (typeof value !== 'function') return value
-          return (...args: unknown[]) => {
-            if (name === 'append' || name === 'commit') may()
-            return value.apply(target, args)
+      const proof = await verify({ root: live.root, deep: true })
+      expect(proof.faults).toEqual([])
+      expect(proof.complete).toBe(true)
+    }))
+
+  test('slices that end are asked for once more, whole, and what was restated meanwhile is a revision', () =>
+    inLive(async (live) => {
+      let restated = 0
+      await live.follow([BTC], {
+        from: '2024-03-01T11:00Z',
+        minutes: 40,
+        settings: slicesOfTen,
+        until: (state) => {
+          const doneMs = state.series[0]!.doneMs ?? 0
+          if (restated === 0 && doneMs >= at('12:04')) {
+            restated = at('12:02')
+            live.venue.restate({ symbol: 'BTCUSDT', openTimeMs: restated, volume: '4321.5' })
           }
+          return doneMs >= at('12:14')
         },
       })
-    }
-    const series = parseSeries(BTC)
-    const held = async () => (await openMemoryStore({ name: 'second', shelf }).extent(series))?.lastMs ?? 0
-    let doneWhileDown = 0
-    await live.follow([BTC], {
-      from: '2024-03-01T11:50Z',
-      minutes: 25,
-      wrap: (house) => ({ ...house, stores: [...house.stores, flaky()] }),
-      until: (state) => {
-        const doneMs = state.series[0]!.doneMs ?? 0
-        if (down && doneMs >= at('12:03')) {
-          doneWhileDown = doneMs
-          down = false
-        }
-        return doneMs >= at('12:06')
+      await live.catchUp([BTC])
+      const sql = `SELECT volume FROM bars WHERE epoch_ms(open_time) = ${restated}`
+      expect((await query({ root: live.root, sql })).rows).toEqual([{ volume: 4321.5 }])
+      expect(
+        (await runCli(['revisions', '--root', live.root, '--json']))
+          .json()
+          .data.map(({ openTimeMs }: { openTimeMs: number }) => openTimeMs),
+      ).toEqual([restated])
+      await isWhole(live, BTC)
+    }))
+
+  test('stopped and started again at any moment: no bar missing, none double', () =>
+    inLive(async (live) => {
+      for (const minute of ['12:03', '12:09', '12:10', '12:16']) {
+        await live.follow([BTC, ETH], {
+          from: '2024-03-01T11:00Z',
+          minutes: 20,
+          settings: slicesOfTen,
+          until: reached(`2024-03-01T${minute}Z`),
+        })
+        await live.pass(1.5)
+      }
+      await live.catchUp([BTC, ETH])
+      for (const series of [BTC, ETH]) await isWhole(live, series)
+    }))
+
+  test('a venue that fails for minutes: what was missed is caught up, and other series go on', () =>
+    inLive(async (live) => {
+      const report = await live.follow([BTC, ETH], {
+        from: '2024-03-01T11:30Z',
+        minutes: 25,
+        settings: { fetch: { attempts: 2, backoff_base_ms: 1_000, backoff_max_ms: 1_000 } },
+        until: (state) => {
+          const [btc, eth] = state.series
+          const ethMs = eth!.doneMs ?? 0
+          if (ethMs >= at('12:02') && ethMs < at('12:06')) live.venue.setFaults(failing)
+          else if (ethMs >= at('12:06')) live.venue.setFaults([])
+          return ethMs >= at('12:08') && (btc!.doneMs ?? 0) >= at('12:08')
+        },
+      })
+      expect(live.events.some(({ event, series }) => event === 'fetch_error' && series === BTC)).toBe(true)
+      expect(report.state.series.map(({ failures }) => failures)).toEqual([0, 0])
+      for (const series of [BTC, ETH]) await isWhole(live, series)
+    }))
+
+  test('a venue that suspends trading: the minutes are an outage, and nothing stalls', () =>
+    inLive(
+      async (live) => {
+        await live.follow([BTC], {
+          from: '2024-03-01T11:30Z',
+          minutes: 25,
+          until: reached('2024-03-01T12:08Z'),
+        })
+        const found = await gaps({
+          root: live.root,
+          series: BTC,
+          from: '2024-03-01T11:30Z',
+          to: '2024-03-01T12:08Z',
+        })
+        expect(found.map(({ range }) => range)).toEqual([{ startMs: at('12:02'), endMs: at('12:05') }])
+        expect((await verify({ root: live.root, deep: true })).faults).toEqual([])
       },
-    })
-    expect(doneWhileDown).toBeGreaterThanOrEqual(at('12:03'))
-    const lake = await stored()
-    expect(await held()).toBe(lake.last)
-    expect((await openMemoryStore({ name: 'second', shelf }).extent(series))?.rows).toBe(lake.bars)
-  })
+      { outages: [{ startMs: at('12:02'), endMs: at('12:05') }] },
+    ))
 
-  test.each([-3_600_000, 3_600_000])('this machine’s clock wrong by %d ms: the same bars', async (offMs) => {
-    const right = live.clock.nowMs
-    await live.follow([BTC], {
-      from: '2024-03-01T11:50Z',
-      minutes: 12,
-      wrap: (house) => ({ ...house, clock: { ...house.clock, nowMs: () => right() + offMs } }),
-      until: reached('2024-03-01T12:03Z'),
-    })
-    await isWhole(live, BTC)
-    expect((await stored()).last).toBeLessThan(live.venue.now() - 60_000)
-  })
+  test('a store that is down holds nobody back, and has every bar once it is there again', () =>
+    inLive(async (live) => {
+      const shelf: MemoryShelf = new Map()
+      let down = true
+      const flaky = (): Store => {
+        const store = openMemoryStore({ name: 'second', shelf })
+        const may = () => {
+          if (down) throw new EverybarError('store.unreachable', 'down', { recovery: 'retry', hint: 'wait' })
+        }
+        return new Proxy(store, {
+          get: (target, name) => {
+            const value: unknown = Reflect.get(target, name)
+            if (typeof value !== 'function') return value
+            return (...args: unknown[]) => {
+              if (name === 'append' || name === 'commit') may()
+              return value.apply(target, args)
+            }
+          },
+        })
+      }
+      const series = parseSeries(BTC)
+      const held = async () => (await openMemoryStore({ name: 'second', shelf }).extent(series))?.lastMs ?? 0
+      let doneWhileDown = 0
+      await live.follow([BTC], {
+        from: '2024-03-01T11:50Z',
+        minutes: 25,
+        wrap: (house) => ({ ...house, stores: [...house.stores, flaky()] }),
+        until: (state) => {
+          const doneMs = state.series[0]!.doneMs ?? 0
+          if (down && doneMs >= at('12:03')) {
+            doneWhileDown = doneMs
+            down = false
+          }
+          return doneMs >= at('12:06')
+        },
+      })
+      expect(doneWhileDown).toBeGreaterThanOrEqual(at('12:03'))
+      const lake = await stored(live)
+      expect(await held()).toBe(lake.last)
+      expect((await openMemoryStore({ name: 'second', shelf }).extent(series))?.rows).toBe(lake.bars)
+    }))
 
-  test('a new series without a start is followed from its last closed bar', async () => {
-    await live.follow([BTC], { minutes: 12, until: reached('2024-03-01T12:02Z') })
-    const { rows } = await query({ root: live.root, sql: 'SELECT count(*)::INT AS bars FROM bars' })
-    expect(Number(rows[0]!.bars)).toBeLessThanOrEqual(1_000) // the slice it lies in, not the history since the listing
-  })
+  test.each([-3_600_000, 3_600_000])('this machine’s clock wrong by %d ms: the same bars', (offMs) =>
+    inLive(async (live) => {
+      const right = live.clock.nowMs
+      await live.follow([BTC], {
+        from: '2024-03-01T11:50Z',
+        minutes: 12,
+        wrap: (house) => ({ ...house, clock: { ...house.clock, nowMs: () => right() + offMs } }),
+        until: reached('2024-03-01T12:03Z'),
+      })
+      await isWhole(live, BTC)
+      expect((await stored(live)).last).toBeLessThan(live.venue.now() - 60_000)
+    }),
+  )
 
-  test('a series that is not there leaves the others alone', async () => {
-    const report = await live.follow([BTC, 'binance:spot:NOSUCHUSDT:1m'], {
-      from: '2024-03-01T11:50Z',
-      minutes: 12,
-      until: ({ series }) => (series[0]!.doneMs ?? 0) >= at('12:02') && series[1]!.failures > 1,
-    })
-    expect(report.state.series[1]).toMatchObject({
-      doneMs: null,
-      lastError: { code: 'source.unknown-symbol' },
-    })
-    await isWhole(live, BTC)
-  })
+  test('a new series without a start is followed from its last closed bar', () =>
+    inLive(async (live) => {
+      await live.follow([BTC], { minutes: 12, until: reached('2024-03-01T12:02Z') })
+      const { rows } = await query({ root: live.root, sql: 'SELECT count(*)::INT AS bars FROM bars' })
+      expect(Number(rows[0]!.bars)).toBeLessThanOrEqual(1_000) // the slice it lies in, not the history since the listing
+    }))
 
-  test('costs one request of weight for each bar, whatever the history', async () => {
-    await live.follow([BTC], { from: '2024-02-28', minutes: 12, until: reached('2024-03-01T12:01Z') })
-    live.venue.resetStats()
-    const before = live.events.length
-    await live.follow([BTC], { minutes: 12, until: reached('2024-03-01T12:08Z') })
-    const ticks = live.events.slice(before).filter(({ event }) => event === 'live_cycle_complete').length
-    const asked = live.venue
-      .log()
-      .filter(({ path, parameters }) => path === '/api/v3/klines' && Number(parameters.limit) <= 3)
-    expect(asked.length).toBeGreaterThanOrEqual(3)
-    expect(asked.length).toBeLessThanOrEqual(ticks + 1)
-  })
+  test('a series that is not there leaves the others alone', () =>
+    inLive(async (live) => {
+      const report = await live.follow([BTC, 'binance:spot:NOSUCHUSDT:1m'], {
+        from: '2024-03-01T11:50Z',
+        minutes: 12,
+        until: ({ series }) => (series[0]!.doneMs ?? 0) >= at('12:02') && series[1]!.failures > 1,
+      })
+      expect(report.state.series[1]).toMatchObject({
+        doneMs: null,
+        lastError: { code: 'source.unknown-symbol' },
+      })
+      await isWhole(live, BTC)
+    }))
+
+  test('costs one request of weight for each bar, whatever the history', () =>
+    inLive(async (live) => {
+      await live.follow([BTC], { from: '2024-02-28', minutes: 12, until: reached('2024-03-01T12:01Z') })
+      live.venue.resetStats()
+      const before = live.events.length
+      await live.follow([BTC], { minutes: 12, until: reached('2024-03-01T12:08Z') })
+      const ticks = live.events.slice(before).filter(({ event }) => event === 'live_cycle_complete').length
+      const asked = live.venue
+        .log()
+        .filter(({ path, parameters }) => path === '/api/v3/klines' && Number(parameters.limit) <= 3)
+      expect(asked.length).toBeGreaterThanOrEqual(3)
+      expect(asked.length).toBeLessThanOrEqual(ticks + 1)
+    }))
 })
