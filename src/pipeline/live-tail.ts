@@ -62,8 +62,8 @@ export class Tail {
   }
 
   /**
-   * Opens the end of a series where the ledger knows every final bar of its last two slices, from `fromMs` on;
-   * `undefined` where something is missing there.
+   * Opens the end of a series where the ledger knows every final bar of its last two slices, from `fromMs` on, or lacks no
+   * more than the newest few; `undefined` where something else is missing there.
    */
   static async open(
     house: House,
@@ -72,22 +72,10 @@ export class Tail {
     fromMs: EpochMs,
   ): Promise<Tail | undefined> {
     const anchorMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
-    const nowMs = clock.nowMs()
-    const doneMs = finalEnd(gridOf(job, anchorMs), nowMs, job.source.spec.settleMs)
     const revision = await house.ledger.revision(job.ref)
-    const now = sliceRangeAt(job.slices, doneMs)
-    const before = sliceRangeAt(job.slices, now.startMs - 1)
-    const startMs = Math.max(before.startMs, Math.min(fromMs, doneMs - 1))
-    if (startMs < doneMs) {
-      const todo = await planSeries(house, job, {
-        range: { startMs, endMs: doneMs },
-        firstMs: anchorMs,
-        venueNowMs: nowMs,
-      })
-      if (todo.missing.some((part) => intersect([part], [{ startMs, endMs: doneMs }]).length > 0))
-        return undefined
-    }
-    const fold = await foldOf(house, job, now, anchorMs)
+    const doneMs = await answeredTo(house, job, { venueNowMs: clock.nowMs(), anchorMs, fromMs })
+    if (doneMs === undefined) return undefined
+    const fold = await foldOf(house, job, sliceRangeAt(job.slices, doneMs), anchorMs)
     return fold && new Tail(house, job, { anchorMs, fold, doneMs, revision })
   }
 
@@ -202,6 +190,30 @@ export class Tail {
       this.#anchorMs,
     )
   }
+}
+
+/** Up to where every final bar of the last two slices is answered; `undefined` where one before the newest few is not. */
+async function answeredTo(
+  house: House,
+  job: SeriesJob,
+  at: { readonly venueNowMs: EpochMs; readonly anchorMs: EpochMs | undefined; readonly fromMs: EpochMs },
+): Promise<EpochMs | undefined> {
+  const { venueNowMs, anchorMs, fromMs } = at
+  const dueMs = finalEnd(gridOf(job, anchorMs), venueNowMs, job.source.spec.settleMs)
+  const now = sliceRangeAt(job.slices, dueMs)
+  const before = sliceRangeAt(job.slices, Math.max(0, now.startMs - 1))
+  const startMs = Math.max(before.startMs, Math.min(fromMs, dueMs - 1))
+  if (startMs >= dueMs) return dueMs
+  const range = { startMs, endMs: dueMs }
+  const { missing } = await planSeries(house, job, { range, firstMs: anchorMs, venueNowMs })
+  const [first, ...others] = intersect(missing, [range])
+  if (!first) return dueMs
+  if (others.length > 0 || first.endMs < dueMs || first.startMs === startMs) return undefined
+  // A slice that is missing although it was answered has closed meanwhile: it is asked for whole.
+  const own = sliceRangeAt(job.slices, first.startMs)
+  const id = sliceOf(job.series, job.source.spec.id, own, job.slices.limit).id
+  const asked = own.startMs === first.startMs && (await house.ledger.get(job.ref, id)) !== undefined
+  return asked ? undefined : first.startMs
 }
 
 /** The answers to a slice so far; `undefined` where one of them cannot be read. */

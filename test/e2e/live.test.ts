@@ -221,6 +221,25 @@ describe.concurrent('live', () => {
     }),
   )
 
+  test.each(['kraken', 'bybit', 'okx', 'coinbase', 'kucoin'])('%s, read by ccxt: the same', (venue) =>
+    inLive(
+      async (live) => {
+        const series = `${venue}:spot:BTC/USDT:1m`
+        const report = await live.follow([series], {
+          from: '2024-03-01T11:30Z',
+          minutes: 25,
+          until: reached('2024-03-01T12:06Z'),
+        })
+        expect(report.state.series.map(({ lastError }) => lastError)).toEqual([undefined])
+        expect(live.events.filter(({ event }) => event === 'live_error')).toEqual([])
+        const proof = await verify({ root: live.root, deep: true })
+        expect(proof.faults).toEqual([])
+        expect(proof.complete).toBe(true)
+      },
+      { symbols: ['BTCUSD', 'BTCUSDT'] },
+    ),
+  )
+
   test('a new series without a start is followed from its last closed bar', () =>
     inLive(async (live) => {
       await live.follow([BTC], { minutes: 12, until: reached('2024-03-01T12:02Z') })

@@ -78,7 +78,7 @@ export async function liveHouse(options: SimulatorOptions = {}): Promise<LiveHou
     follow: async (names, { from, minutes, until, settings, wrap = (house) => house }) => {
       const config = configSchema.parse({
         root,
-        sources: { binance: { base_url: venue.url } },
+        sources: { binance: { base_url: venue.url }, ccxt: { base_url: venue.url } },
         fetch: { backoff_base_ms: 1_000, backoff_max_ms: 4_000 },
         ...settings,
       })
