@@ -19,10 +19,12 @@ FROM node:24.21.0-bookworm-slim
 LABEL org.opencontainers.image.title="everybar" \
       org.opencontainers.image.description="Every bar, exactly once, provably complete" \
       org.opencontainers.image.licenses="Apache-2.0"
-# The root file system may be read-only: everything kept is under /data, everything else under /tmp.
+# The root file system may be read-only: everything kept is under /data, everything else under /tmp. `live` answers its
+# health on the container's own loopback, as `serve` does.
 ENV NODE_ENV=production \
     CONFIG_PATH=/config/everybar.yaml \
     EVERYBAR_DATA_ROOT=/data \
+    EVERYBAR__SERVE__ENABLED=true \
     HOME=/tmp
 WORKDIR /app
 COPY --from=build /app/node_modules node_modules

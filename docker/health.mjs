@@ -1,10 +1,11 @@
-// Is the collector alive? `serve` says so itself, on loopback; `live` without it is judged by what it last wrote.
+// Is the collector alive? `live` and `serve` say so themselves, on loopback; any other command is judged by what it last
+// wrote.
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
-const { EVERYBAR_HEALTH_URL, EVERYBAR_HEALTH_STALE_SECONDS, EVERYBAR_DATA_ROOT } = process.env
-const url = EVERYBAR_HEALTH_URL || 'http://127.0.0.1:8080/livez'
-const staleSeconds = Number(EVERYBAR_HEALTH_STALE_SECONDS) || 900
+const { env } = process
+const url = env.EVERYBAR_HEALTH_URL || `http://127.0.0.1:${env.EVERYBAR__SERVE__PORT || 8080}/livez`
+const staleSeconds = Number(env.EVERYBAR_HEALTH_STALE_SECONDS) || 900
 
 function newestMs(folder) {
   try {
@@ -23,7 +24,7 @@ try {
     console.log(`${url}: ${error.message}`)
     process.exitCode = 1
   } else {
-    const root = EVERYBAR_DATA_ROOT || '/data'
+    const root = env.EVERYBAR_DATA_ROOT || '/data'
     const age = (Date.now() - newestMs(join(root, '.everybar'))) / 1_000
     console.log(`nothing listens; ${root}/.everybar last changed ${Math.round(age)} s ago`)
     process.exitCode = age <= staleSeconds ? 0 : 1

@@ -107,7 +107,41 @@ export interface ArrowRead {
 
 /** Checks an Arrow IPC file of GluonTS series, straight from the bytes, and gives its rows. */
 export function readGluonts(path: string): ArrowRead {
-  const bytes = readFileSync(path)
+  const { schema, batches } = readArrowFile(readFileSync(path))
+  const rows = batches.flatMap(({ count, buffer }) => {
+    const [starts, offsets, values, idOffsets, ids] = [buffer(1), buffer(3), buffer(5), buffer(7), buffer(8)]
+    return Array.from({ length: count }, (_, i) => {
+      const from = offsets.readInt32LE(i * 4)
+      const target = new Float32Array(offsets.readInt32LE(i * 4 + 4) - from)
+      for (let k = 0; k < target.length; k++) target[k] = values.readFloatLE((from + k) * 4)
+      const id = ids.subarray(idOffsets.readInt32LE(i * 4), idOffsets.readInt32LE(i * 4 + 4)).toString()
+      return { start: Number(starts.readBigInt64LE(i * 8) / 1000n), target, item_id: id }
+    })
+  })
+  return { schema, rows }
+}
+
+/** The columns of an Arrow IPC file whose values are eight bytes each, by name: their bytes, batch after batch. */
+export function readArrowColumns(bytes: Buffer): ReadonlyMap<string, Buffer> {
+  const { schema, batches } = readArrowFile(bytes)
+  return new Map(
+    schema.map((column, c) => [
+      column.split(':')[0]!,
+      Buffer.concat(batches.map(({ count, buffer }) => buffer(2 * c + 1).subarray(0, count * 8))),
+    ]),
+  )
+}
+
+interface ArrowBatch {
+  readonly count: number
+  readonly buffer: (i: number) => Buffer
+}
+
+/** `name:type` of each column, and the record batches, by an Arrow IPC file's own footer. */
+function readArrowFile(bytes: Buffer): {
+  readonly schema: string[]
+  readonly batches: readonly ArrowBatch[]
+} {
   const text = (from: number, to: number) => bytes.subarray(from, to).toString('latin1')
   if (text(0, 6) !== 'ARROW1' || text(bytes.length - 6, bytes.length) !== 'ARROW1')
     throw new Error('no Arrow file')
@@ -120,18 +154,16 @@ export function readGluonts(path: string): ArrowRead {
   })
   const blocks = field(bytes, footer, 3)!
   const start = blocks + bytes.readUInt32LE(blocks)
-  const rows: ArrowRead['rows'][number][] = []
-  for (let i = 0; i < bytes.readUInt32LE(start); i++) {
+  const batches = Array.from({ length: bytes.readUInt32LE(start) }, (_, i) => {
     const at = start + 4 + i * 24
-    rows.push(...batchRows(bytes, Number(bytes.readBigInt64LE(at)), bytes.readInt32LE(at + 8)))
-  }
-  return { schema, rows }
+    return arrowBatch(bytes, Number(bytes.readBigInt64LE(at)), bytes.readInt32LE(at + 8))
+  })
+  return { schema, batches }
 }
 
-function batchRows(bytes: Buffer, offset: number, metadataLength: number) {
+function arrowBatch(bytes: Buffer, offset: number, metadataLength: number): ArrowBatch {
   if (bytes.readInt32LE(offset) !== -1) throw new Error('no continuation mark')
   const batch = indirect(bytes, field(bytes, table(bytes, offset + 8), 2)!)
-  const count = Number(bytes.readBigInt64LE(field(bytes, batch, 0)!))
   const at = field(bytes, batch, 2)!
   const list = at + bytes.readUInt32LE(at)
   const body = offset + metadataLength
@@ -140,14 +172,7 @@ function batchRows(bytes: Buffer, offset: number, metadataLength: number) {
     if (from % 8 !== 0) throw new Error('a buffer is not aligned')
     return bytes.subarray(from, from + Number(bytes.readBigInt64LE(list + 12 + i * 16)))
   }
-  const [starts, offsets, values, idOffsets, ids] = [buffer(1), buffer(3), buffer(5), buffer(7), buffer(8)]
-  return Array.from({ length: count }, (_, i) => {
-    const from = offsets.readInt32LE(i * 4)
-    const target = new Float32Array(offsets.readInt32LE(i * 4 + 4) - from)
-    for (let k = 0; k < target.length; k++) target[k] = values.readFloatLE((from + k) * 4)
-    const id = ids.subarray(idOffsets.readInt32LE(i * 4), idOffsets.readInt32LE(i * 4 + 4)).toString()
-    return { start: Number(starts.readBigInt64LE(i * 8) / 1000n), target, item_id: id }
-  })
+  return { count: Number(bytes.readBigInt64LE(field(bytes, batch, 0)!)), buffer }
 }
 
 // FlatBuffers, as far as Arrow's metadata goes.

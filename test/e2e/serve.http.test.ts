@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readArrowColumns } from '../consumers.ts'
 import { type Running, running } from '../support/data-server.ts'
 
 const BTC = 'binance:spot:BTCUSDT:1m'
@@ -78,6 +80,26 @@ describe('what a running server answers', () => {
     expect(lines.slice(1)).toEqual(rows.map((row: unknown[]) => row.join(',')))
   })
 
+  test('bars as an Arrow file are the same bars', async () => {
+    const range = { series: BTC, from: '2024-03-01T10:00Z', to: '2024-03-01T11:00Z' }
+    const { columns, bars: rows } = await at.json(bars(range))
+    const answer = await at.get(bars({ ...range, format: 'arrow' }))
+    expect(answer.headers.get('content-type')).toBe('application/vnd.apache.arrow.file')
+    const read = readArrowColumns(Buffer.from(await answer.arrayBuffer()))
+    expect([...read.keys()]).toEqual(columns)
+    for (const [c, name] of (columns as string[]).entries()) {
+      const bytes = read.get(name)!
+      const valueAt = (i: number) =>
+        c === 0 ? Number(bytes.readBigInt64LE(i * 8) / 1000n) : bytes.readDoubleLE(i * 8)
+      expect(bytes.length).toBe(rows.length * 8)
+      const told = rows.map((row: unknown[]) => (typeof row[c] === 'string' ? Date.parse(row[c]) : row[c]))
+      expect(
+        rows.map((_: unknown, i: number) => valueAt(i)),
+        name,
+      ).toEqual(told)
+    }
+  })
+
   test('metrics are Prometheus text', async () => {
     const answer = await at.get('/metrics')
     expect(answer.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
@@ -88,6 +110,20 @@ describe('what a running server answers', () => {
     expect(text).toMatch(/^everybar_bars_written_total\{store="parquet"\} [1-9]/m)
     expect(text).toMatch(/^everybar_http_requests_total\{route="\/livez",status="200"\} [1-9]/m)
     for (const line of text.trimEnd().split('\n')) expect(line).toMatch(/^(# .*|[a-z_]+(\{[^{}]*\})? \S+)$/)
+  })
+
+  test('the dashboard asks for metrics there are, and the documentation lists each', async () => {
+    const text = await (await at.get('/metrics')).text()
+    const known = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name!)
+    expect(new Set(known).size).toBe(known.length)
+    const file = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+    const asked = [...file('docker/grafana/dashboards/everybar.json').matchAll(/everybar_[a-z_]+/g)]
+    const names = asked.map(([name]) => name.replace(/_bucket$/, ''))
+    expect(names.length).toBeGreaterThan(8)
+    expect(names.filter((name) => !known.includes(name))).toEqual([])
+    const documented = [...file('docs/logs.md').matchAll(/`(everybar_[a-z_]+)`/g)].map(([, name]) => name!)
+    expect(known.filter((name) => !documented.includes(name))).toEqual([])
+    expect(documented.filter((name) => !known.includes(name))).toEqual([])
   })
 
   test.each<[string, number, string]>([
