@@ -3,6 +3,7 @@
  * driver: what a function needs comes with its first call.
  */
 import type {
+  CompactReport,
   Gap,
   PlanReport,
   RebuildReport,
@@ -96,6 +97,11 @@ export async function rebuild(options: LibraryOptions & RebuildOptions): Promise
   return (await import('./app/library.ts')).rebuild(options)
 }
 
+/** Folds what was appended to the lake while a market was followed live into its month files. Asks nobody. */
+export async function compact(options: LibraryOptions = {}): Promise<CompactReport> {
+  return (await import('./app/library.ts')).compact(options)
+}
+
 /** Read-only SQL over the lake's view `bars`, the whole answer in memory; `queryLake` streams. Throws as that does. */
 export async function query(options: QueryOptions): Promise<QueryAnswer> {
   return (await import('./app/library.ts')).query(options)
@@ -134,6 +140,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
 }
 
 export type {
+  CompactReport,
   Fault,
   Gap,
   GapClass,
@@ -211,10 +218,10 @@ export type { Simulator, SimulatorOptions } from './simulator/simulator.ts'
 export type { AggTrade } from './source/binance/agg-trades.ts'
 export { type BinanceOptions, binanceSources } from './source/binance/sources.ts'
 export type { DecodedPage, EndpointSpec, RateLimit, Source, VenueInfo } from './source/source.ts'
-export type { Lake, LakeFile } from './store/lake.ts'
+export type { Compacted, CompactOptions, DeltaState, Fold, Lake, LakeFile } from './store/lake.ts'
 export type { LakeOptions } from './store/parquet/open-lake.ts'
 export type { Cell, LakeQuery, QueryColumn } from './store/query.ts'
-export type { CommitResult, Store, StoreTraits } from './store/store.ts'
+export type { AppendEntry, CommitResult, CommittedFile, Store, StoreTraits } from './store/store.ts'
 export type { DataServer, DataServerOptions } from './web/data-server.ts'
 
 export const version = '0.1.0'

@@ -5,6 +5,7 @@ import type { Series } from '../model/series.ts'
 import type { EpochMs, TimeRange } from '../model/time.ts'
 import type { When } from '../model/when.ts'
 import type { Fault } from '../pipeline/fault.ts'
+import type { Compacted } from '../store/lake.ts'
 
 export type { GapClass } from '../coverage/classify.ts'
 export type { When } from '../model/when.ts'
@@ -233,6 +234,9 @@ export interface RebuildReport {
   }[]
   readonly setAside: readonly string[]
 }
+
+/** What a compaction of the lake did; zeros when there was nothing to fold. */
+export type CompactReport = Compacted
 
 /** Progress a person may watch; sent as events named `progress`. */
 export interface Progress {

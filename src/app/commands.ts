@@ -5,6 +5,7 @@ import type { DatedRevision } from '../pipeline/history.ts'
 import { jobOf } from '../pipeline/house.ts'
 import type {
   AgainstReport,
+  CompactReport,
   Gap,
   PlanReport,
   RebuildReport,
@@ -165,6 +166,11 @@ export async function repair(
 /** Makes the ledger, a store or both again from the archive alone. */
 export async function rebuild(ctx: AppContext, options: RebuildOptions): Promise<RebuildReport> {
   return (await import('./rebuild.ts')).rebuild(ctx, options)
+}
+
+/** Folds what was appended to the lake into its month files. Asks nobody. */
+export async function compact(ctx: AppContext): Promise<CompactReport> {
+  return (await import('./compact.ts')).compact(ctx)
 }
 
 /** Every restated bar, by series and time. */

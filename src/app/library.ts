@@ -1,6 +1,7 @@
 import type { Cell, QueryColumn } from '../store/query.ts'
 import { queryLake } from '../store/query.ts'
 import type {
+  CompactReport,
   Gap,
   PlanReport,
   RebuildReport,
@@ -66,6 +67,11 @@ export async function repair(
 /** Makes the ledger, the lake or a store again from the archive alone. Asks nobody. */
 export async function rebuild(options: LibraryOptions & RebuildOptions): Promise<RebuildReport> {
   return commands.rebuild(contextOf(options), options)
+}
+
+/** Folds what was appended to the lake while a market was followed live into its month files. Asks nobody. */
+export async function compact(options: LibraryOptions = {}): Promise<CompactReport> {
+  return commands.compact(contextOf(options))
 }
 
 /** Reading functions speak of all series there are, unless some are named. */

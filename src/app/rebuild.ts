@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { RunRecord } from '../ledger/ledger.ts'
 import { isEverybarError } from '../model/errors.ts'
+import { compactLake } from '../pipeline/compact.ts'
 import type { SeriesJob } from '../pipeline/house.ts'
 import { rebuildRecords } from '../pipeline/rebuild.ts'
 import { rebuildStore } from '../pipeline/reconcile-store.ts'
@@ -35,8 +36,9 @@ export async function rebuild(ctx: AppContext, options: RebuildOptions): Promise
     const stores = storesOf(house, options)
     const slices = options.ledger ? await rebuildLedger(house, ctx.signal) : new Map<string, number>()
     const series: RebuildReport['series'][number][] = []
+    const mover = moverIn(house.root, (path) => moved.push(path))
+    if (stores.includes(house.lake)) await foldFirst(house, mover.setAside, ctx.signal)
     for (const job of await jobsOf(house, [])) {
-      const mover = moverIn(house.root, (path) => moved.push(path))
       const months = await rebuildEach(house, job, stores, mover.setAside, ctx.signal)
       series.push({ series: job.id, slices: slices.get(job.id) ?? 0, months })
     }
@@ -56,6 +58,23 @@ export async function rebuild(ctx: AppContext, options: RebuildOptions): Promise
 /** Those made again. The others are levelled with the archive like after any run: what they have already is left alone. */
 function storesOf(house: OpenHouse, { lake, store }: RebuildOptions): readonly Store[] {
   return [...new Set([...(lake ? [house.lake] : []), ...(store ? [storeNamed(house, store)] : [])])]
+}
+
+/**
+ * Leaves nothing in delta files that is whole: written month by month it would have to be taken out of them series by
+ * series. Where a month file cannot be read, that is what happens.
+ */
+async function foldFirst(
+  house: OpenHouse,
+  setAside: (path: string) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const { path } of await house.lake.skipDamagedDeltas()) await setAside(path)
+  try {
+    await compactLake(house, house.lake, signal)
+  } catch (error) {
+    if (!isEverybarError(error, 'store.corrupt')) throw error
+  }
 }
 
 async function rebuildEach(

@@ -27,12 +27,18 @@ export interface RepairOptions {
 /** Mends what verify finds and nothing else, then proves again. A ledger that nobody vouches for is made again. */
 export async function repairAll(
   ctx: AppContext,
-  selection: Partial<Selection>,
+  named: Partial<Selection>,
   { dryRun }: RepairOptions,
 ): Promise<RepairReport> {
   const moved: string[] = []
+  let selection = named
   const first = await inHouse(ctx, dryRun, async (house) => {
-    const proof = await proveKnowing(house, selection, dryRun, ctx.signal)
+    let proof = await proveKnowing(house, named, dryRun, ctx.signal)
+    // A delta file held bars of many series: all of them are looked at before it goes.
+    if (proof.faults.some(isDeltaDamage) && (named.series?.length || named.from || named.to)) {
+      selection = {}
+      proof = await proveKnowing(house, selection, dryRun, ctx.signal)
+    }
     return { proof, plans: await plansOf(house, proof) }
   }).catch((error: unknown) => {
     if (dryRun || !isEverybarError(error, 'ledger.corrupt')) throw error
@@ -139,8 +145,7 @@ async function mend(
   const venues = new Venues(house)
   const signals: Signals = { stop, hardStop: graceful(stop) }
   const mover = moverIn(house.root, (path) => moved.push(path))
-  for (const { series, kind, path } of proof.faults)
-    if (series === undefined && kind === 'store.file-unknown') await mover.setAside(path!)
+  for (const path of straysIn(proof)) await mover.setAside(path)
   for (const job of await unknownSeries(house, proof.faults)) {
     await rebuildRecords(house, job, stop)
     await rebuildStore(house, job, house.stores[0]!, { signal: stop })
@@ -173,6 +178,16 @@ async function unknownSeries(house: OpenHouse, faults: readonly Fault[]): Promis
   return jobs
 }
 
+/** Bars of many series were in it. */
+const isDeltaDamage = ({ series, kind }: Fault): boolean => series === undefined && kind === 'store.corrupt'
+
+/** Files of no one series that have to go: unknown ones of the lake, and damaged delta files. */
+const straysIn = ({ faults }: Proof): string[] =>
+  faults.flatMap((fault) => {
+    const unknown = fault.series === undefined && fault.kind === 'store.file-unknown'
+    return unknown || isDeltaDamage(fault) ? [fault.path!] : []
+  })
+
 function reportOf(
   { proof, plans, rebuilt }: Planned,
   outcome: {
@@ -194,9 +209,7 @@ function reportOf(
       lost: lost.map(({ path }) => path),
     }),
   )
-  const strays = proof.faults.flatMap(({ series: owner, kind, path }) =>
-    owner === undefined && kind === 'store.file-unknown' ? [path!] : [],
-  )
+  const strays = straysIn(proof)
   return {
     dryRun,
     series,

@@ -50,6 +50,9 @@ export async function prove(
 ): Promise<Proof> {
   const faults: Fault[] = []
   const onFault: OnFault = (fault) => faults.push(relativeTo(house.root, fault))
+  // First: with damaged ones out of the way, series by series shows what they held.
+  for (const { path, detail } of await house.lake.skipDamagedDeltas())
+    onFault({ kind: 'store.corrupt', path, detail, hint: repairHint })
   const ledger = await checkLedger(house, onFault)
   // What cannot vouch for itself is compared with the archive, field for field.
   const deep = options.deep === true || !ledger.sealed

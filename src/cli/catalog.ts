@@ -61,6 +61,11 @@ export const catalog: readonly CatalogEntry[] = [
     load: () => import('./commands/rebuild.ts'),
   },
   {
+    name: 'compact',
+    summary: 'fold what live appended to the lake into its month files',
+    load: () => import('./commands/compact.ts'),
+  },
+  {
     name: 'revisions',
     summary: 'list every bar the venue has restated, with both values',
     load: () => import('./commands/revisions.ts'),

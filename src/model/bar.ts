@@ -131,8 +131,11 @@ export function concatBatches(batches: readonly BarBatch[]): BarBatch {
     }
     at += batch.length
   }
-  return ascending ? all : pickBars(all, lastPerTime(all.openTimeMs))
+  return ascending ? all : byTime(all)
 }
+
+/** Bars that come in any order as a batch: sorted by time, only the last of those that share one. */
+export const byTime = (bars: BarBatch): BarBatch => pickBars(bars, lastPerTime(bars.openTimeMs))
 
 /** Positions in time order, only the last of those that share a time. */
 function lastPerTime(times: Float64Array): Uint32Array {

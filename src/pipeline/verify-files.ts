@@ -2,6 +2,7 @@ import type { GapRun } from '../coverage/classify.ts'
 import { type BarGrid, expectedBars } from '../coverage/expected.ts'
 import { GapScan } from '../coverage/gap-scan.ts'
 import type { StoredFile } from '../ledger/ledger.ts'
+import { type BarBatch, batchWithin } from '../model/bar.ts'
 import { isEverybarError } from '../model/errors.ts'
 import { lakePath } from '../model/lake.ts'
 import { type RangeSet, subtract, toRangeSet, union } from '../model/range-set.ts'
@@ -18,8 +19,10 @@ export interface FilesChecked {
   readonly interrupted: readonly StoredFile[]
   /** Months whose file is not, or not yet, what the ledger says. */
   readonly doubtful: RangeSet
-  /** Those of them where only the bars can tell what is wrong. */
+  /** Where only the bars can tell: such months, and what waits in delta files, of which the ledger knows no hash. */
   readonly compare: RangeSet
+  /** Open times in delta files, ascending. */
+  readonly pending: Float64Array
   readonly files: number
   /** The ledger knows no file of the series, though bars of it were stored: it is older than its list of files. */
   readonly unlisted: boolean
@@ -29,8 +32,9 @@ type FilesHouse = Pick<House, 'ledger'> & { readonly lake: Lake }
 
 /**
  * Hashes the month files of a series and compares them with what the ledger noted when they were written. A file that
- * differs where a run was interrupted is no fault by itself: `doubtful` says where to compare bar for bar.
+ * differs where a run or a compaction was interrupted is no fault by itself: `doubtful` says where to compare bar for bar.
  *
+ * @throws EverybarError `store.corrupt` (abort) naming a damaged delta file.
  * @param unsettled where slices wait to be settled.
  */
 export async function checkFiles(
@@ -44,11 +48,13 @@ export async function checkFiles(
   const interrupted: StoredFile[] = []
   const doubtful: TimeRange[] = []
   const compare: TimeRange[] = []
+  const pending = await lake.pendingBars(job.series)
   const known = new Set<string>()
   let files = 0
-  const doubt = (kind: string, file: StoredFile, detail: string) => {
+  const doubt = async (kind: string, file: StoredFile, detail: string) => {
     doubtful.push(file.range)
-    const excused = unsettled.some((part) => overlap(part, file.range))
+    const excused =
+      unsettled.some((part) => overlap(part, file.range)) || (await isFolding(lake, job, file.range))
     if (excused && kind !== 'store.file-missing') interrupted.push(file)
     if (excused || kind === 'store.file-differs') compare.push(file.range)
     if (!excused) onFault({ kind, path: file.path, range: file.range, detail, hint: repairHint })
@@ -58,26 +64,41 @@ export async function checkFiles(
     if (!overlap(file.range, range)) continue
     files++
     const state = await lake.fileState(file.path)
-    if (!state) doubt('store.file-missing', file, 'the file is gone')
+    if (!state) await doubt('store.file-missing', file, 'the file is gone')
     else if (state.sha256 === file.sha256) good.push(file)
-    else doubt('store.file-differs', file, differenceOf(file, state.bytes))
+    else await doubt('store.file-differs', file, differenceOf(file, state.bytes))
   }
-  const unlisted = known.size === 0 && (await hasFacets(ledger, job, lake.name))
+  const unlisted = known.size === 0 && pending.length === 0 && (await hasFacets(ledger, job, lake.name))
   for await (const { path, month, bytes } of lake.files(job.series)) {
     if (known.has(path)) continue
     const file = { path, range: month, bytes, sha256: null }
     if (unlisted) interrupted.push(file)
-    else doubt('store.file-unknown', file, 'the ledger knows nothing of this file')
+    else await doubt('store.file-unknown', file, 'the ledger knows nothing of this file')
   }
   return {
     good,
     interrupted,
     doubtful: toRangeSet(doubtful),
-    compare: toRangeSet(compare),
+    compare: toRangeSet([...compare, ...spanOf(batchWithin(pending, range))]),
+    pending: pending.openTimeMs,
     files,
     unlisted,
   }
 }
+
+/** A compaction was stopped after it wrote the file and before the ledger knew, or is at it. */
+async function isFolding(lake: Lake, job: SeriesJob, month: TimeRange): Promise<boolean> {
+  try {
+    return await lake.isFolded(job.series, month)
+  } catch (error) {
+    if (isEverybarError(error, 'store.corrupt')) return false // compared bar for bar, and so named
+    throw error
+  }
+}
+
+/** From the first open time to just after the last; nothing for no bars. */
+const spanOf = ({ length, openTimeMs }: BarBatch): TimeRange[] =>
+  length === 0 ? [] : [{ startMs: openTimeMs[0]!, endMs: openTimeMs[length - 1]! + 1 }]
 
 const differenceOf = ({ bytes }: StoredFile, now: number): string =>
   now === bytes ? 'its bytes are not those that were written' : `it has ${now} bytes, ${bytes} were written`
@@ -91,11 +112,13 @@ async function hasFacets(ledger: House['ledger'], job: SeriesJob, store: string)
 async function scanFiles(
   lake: Lake,
   files: readonly StoredFile[],
+  pending: Float64Array,
   scan: GapScan,
 ): Promise<GapScan | undefined> {
   const inOrder = [...files].sort((a, b) => a.range.startMs - b.range.startMs)
   try {
-    for await (const times of lake.openTimes(inOrder.map(({ path }) => path))) scan.add(times)
+    const paths = inOrder.map(({ path }) => path)
+    for await (const times of lake.openTimes(paths, pending)) scan.add(times)
     return scan
   } catch (error) {
     if (!isEverybarError(error, 'store.corrupt')) throw error
@@ -111,14 +134,14 @@ export async function scanGaps(
   lake: Lake,
   job: SeriesJob,
   range: TimeRange,
-  files: Pick<FilesChecked, 'good' | 'interrupted'>,
+  files: Pick<FilesChecked, 'good' | 'interrupted' | 'pending'>,
   anchorMs: number | undefined,
 ): Promise<GapScan> {
   const grid = slotGrid(job, anchorMs)
   const all = [...files.good, ...files.interrupted].filter((file) => overlap(file.range, range))
   const scan =
-    (await scanFiles(lake, all, new GapScan(grid, range))) ??
-    (await scanFiles(lake, files.good, new GapScan(grid, range)))
+    (await scanFiles(lake, all, files.pending, new GapScan(grid, range))) ??
+    (await scanFiles(lake, files.good, files.pending, new GapScan(grid, range)))
   if (!scan) throw new Error('files with the hashes they were written with cannot be read')
   return scan
 }

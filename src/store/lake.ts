@@ -22,7 +22,7 @@ export interface DeltaState {
 }
 
 /** So much may wait in delta files before they ought to be folded: every reader reads all of them. */
-export const deltaLimits = { files: 240, rows: 200_000 } as const
+export const deltaLimits = { files: 120, rows: 200_000 } as const
 
 /** Whether it is time to fold: too many files or rows, or bars of a month that has ended by `nowMs`. */
 export const compactionDue = ({ files, rows, firstMs }: DeltaState, nowMs: EpochMs): boolean =>
@@ -65,8 +65,13 @@ export interface LakeExtras {
    */
   pendingBars(series: Series): Promise<BarBatch>
 
-  /** Delta files that cannot be read, relative to the data root, each with what is wrong. Reads all of them. */
-  damagedDeltas(): Promise<readonly { readonly path: string; readonly detail: string }[]>
+  /**
+   * Passes over the delta files that are damaged now, as if they were gone, until this lake is closed: what they held is
+   * missing then and can be told bar for bar. Reads those it has not read before.
+   *
+   * @returns them, relative to the data root, each with what is wrong.
+   */
+  skipDamagedDeltas(): Promise<readonly { readonly path: string; readonly detail: string }[]>
 
   /**
    * Whether the file of a month holds a bar that is in a delta file too: a compaction is under way, or was interrupted

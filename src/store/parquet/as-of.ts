@@ -4,7 +4,7 @@ import { lakeColumns } from '../../model/lake.ts'
 import type { Series } from '../../model/series.ts'
 import type { OlderWindow } from '../query.ts'
 
-const identity = ['venue', 'market', 'symbol', 'timeframe', 'price']
+export const identity = ['venue', 'market', 'symbol', 'timeframe', 'price']
 const ROWS_AT_ONCE = 2_048
 
 /**
@@ -51,7 +51,7 @@ export function viewAsOf(now: string): string {
   return `SELECT * FROM (${now}) n WHERE NOT EXISTS (${hidden}) UNION ALL ${older}`
 }
 
-const identityOf = ({ instrument: { venue, market, symbol }, timeframe, price }: Series) => [
+export const identityOf = ({ instrument: { venue, market, symbol }, timeframe, price }: Series) => [
   venue,
   market,
   symbol,

@@ -1,9 +1,18 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import { type BarBatch, batchWithin, concatBatches, emptyBatch } from '../../model/bar.ts'
-import { messageOf } from '../../model/errors.ts'
+import {
+  allocateBatch,
+  type BarBatch,
+  batchWithin,
+  byTime,
+  concatBatches,
+  nativeFields,
+  priceFields,
+} from '../../model/bar.ts'
+import { isEverybarError, messageOf } from '../../model/errors.ts'
 import { parseSeries, type Series, seriesId } from '../../model/series.ts'
 import type { EpochMs, TimeRange } from '../../model/time.ts'
+import { withoutBlankColumns } from '../bars.ts'
 import type { DeltaState } from '../lake.ts'
 import type { AppendEntry } from '../store.ts'
 import { type Delta, decodeDelta, encodeDelta, type FoundBar } from './delta-format.ts'
@@ -38,6 +47,7 @@ export class DeltaFiles {
   /** The last open time of each series. */
   private newestMs = new Map<string, EpochMs>()
   private readonly merged = new Map<string, BarBatch>()
+  private readonly skipped = new Set<string>()
   private lastNumber = 0
   /** What changes the files or reads them goes one after another, so that what is known never goes back. */
   private readonly turns = new Turns()
@@ -59,7 +69,7 @@ export class DeltaFiles {
 
   private async takeIn(): Promise<void> {
     for (;;) {
-      const names = await this.list()
+      const names = (await this.names()).filter((name) => !this.skipped.has(name))
       const fresh = names.filter((name) => !this.deltas.has(name))
       const read = new Map<string, Delta | undefined>()
       for (let at = 0; at < fresh.length; at += READS) {
@@ -73,20 +83,29 @@ export class DeltaFiles {
     }
   }
 
-  /** The files that cannot be read, in their order, relative to the data root, each with what is wrong. */
-  async damaged(): Promise<{ readonly path: string; readonly detail: string }[]> {
+  /** Passes over files that are damaged now, from here on; gives them in their order, relative to the data root. */
+  async skipDamaged(): Promise<{ readonly path: string; readonly detail: string }[]> {
     const found: { path: string; detail: string }[] = []
-    for (const name of await this.list()) {
+    for (const name of await this.names()) {
+      if (this.deltas.has(name)) continue
       try {
         await this.read(name)
       } catch (error) {
-        found.push({ path: `${DELTA_FOLDER}/${name}`, detail: messageOf(error) })
+        if (!isEverybarError(error, 'store.corrupt')) throw error
+        this.skipped.add(name)
+        found.push({ path: `${DELTA_FOLDER}/${name}`, detail: error.message })
       }
     }
     return found
   }
 
-  names(): readonly string[] {
+  /** Files passed over that are still there. */
+  async skippedNames(): Promise<string[]> {
+    return (await this.names()).filter((name) => this.skipped.has(name))
+  }
+
+  /** The files taken in, in their order. */
+  taken(): readonly string[] {
     return [...this.deltas.keys()]
   }
 
@@ -112,9 +131,34 @@ export class DeltaFiles {
     const id = seriesId(series)
     const known = this.merged.get(id)
     if (known) return known
-    const bars = concatBatches([...this.deltas.values()].map((delta) => delta.barsOf(id) ?? emptyBatch))
+    const bars = this.gather(id)
     this.merged.set(id, bars)
     return bars
+  }
+
+  /** One block for all of a series, column after column: nearly every file has a bar of it, and that has to be cheap. */
+  private gather(id: string): BarBatch {
+    const parts = [...this.deltas.values()].flatMap((delta) => {
+      const [from, to] = delta.rangeOf(id)
+      return to > from ? [{ all: delta.all, from, to }] : []
+    })
+    const native = nativeFields.filter((field) => parts.some(({ all }) => all.native[field]))
+    const bars = allocateBatch(
+      parts.reduce((sum, { from, to }) => sum + to - from, 0),
+      native,
+    )
+    const gather = (target: Float64Array, columnOf: (all: BarBatch) => Float64Array | undefined) => {
+      let at = 0
+      for (const { all, from, to } of parts) {
+        const source = columnOf(all)
+        for (let i = from; i < to; i++) target[at++] = source ? source[i]! : Number.NaN
+      }
+    }
+    gather(bars.openTimeMs, (all) => all.openTimeMs)
+    for (const field of priceFields) gather(bars[field], (all) => all[field])
+    for (const field of native) gather(bars.native[field]!, (all) => all.native[field])
+    const ascends = bars.openTimeMs.every((ms, i) => i === 0 || ms > bars.openTimeMs[i - 1]!)
+    return withoutBlankColumns(ascends ? bars : byTime(bars))
   }
 
   /** The bar that opens at `ms`, looked for from the latest file on: what a live market asks for is there. */
@@ -130,7 +174,7 @@ export class DeltaFiles {
   /** Adds a file with these bars, durably. */
   write(entries: readonly AppendEntry[]): Promise<void> {
     return this.turns.take('', async () => {
-      this.lastNumber = Math.max(this.lastNumber, ...this.names().map(numberOf)) + 1
+      this.lastNumber = Math.max(this.lastNumber, ...this.taken().map(numberOf)) + 1
       await this.place(this.lastNumber, entries)
       await this.syncFolder()
     })
@@ -170,7 +214,7 @@ export class DeltaFiles {
     if (changed) await this.syncFolder()
   }
 
-  private async list(): Promise<string[]> {
+  private async names(): Promise<string[]> {
     const names = await this.fs.list(join(this.root, DELTA_FOLDER))
     return names.filter((name) => deltaName.test(name)).sort()
   }

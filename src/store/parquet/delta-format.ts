@@ -46,11 +46,12 @@ export class Delta {
   readonly firstMs: EpochMs
   /** Ids of the series in it, in their order. */
   readonly ids: readonly string[]
-  readonly #all: BarBatch
+  /** Its bars in the order they stand in, series after series: no batch as a whole. */
+  readonly all: BarBatch
   readonly #where: ReadonlyMap<string, readonly [from: number, to: number]>
 
   constructor(all: BarBatch, series: Head['series']) {
-    this.#all = all
+    this.all = all
     this.rows = all.length
     this.firstMs = all.openTimeMs.reduce((first, ms) => Math.min(first, ms), Number.POSITIVE_INFINITY)
     this.ids = series.map(([id]) => id)
@@ -61,21 +62,28 @@ export class Delta {
   /** The bars of a series, sharing memory with the others; `undefined` for one that is not in it. */
   barsOf(id: string): BarBatch | undefined {
     const where = this.#where.get(id)
-    return where && withoutBlankColumns(sliceBatch(this.#all, ...where))
+    return where && withoutBlankColumns(sliceBatch(this.all, ...where))
+  }
+
+  /** Positions of a series' bars in `all`: from, and up to. */
+  rangeOf(id: string): readonly [from: number, to: number] {
+    return this.#where.get(id) ?? nowhere
   }
 
   /** Where the bar of a series that opens at `ms` stands; nothing is copied. */
   find(id: string, ms: number): FoundBar | undefined {
-    const [from, to] = this.#where.get(id) ?? [0, 0]
-    const at = this.#all.openTimeMs.subarray(from, to).indexOf(ms)
-    return at < 0 ? undefined : { bars: this.#all, at: from + at }
+    const [from, to] = this.rangeOf(id)
+    const at = this.all.openTimeMs.subarray(from, to).indexOf(ms)
+    return at < 0 ? undefined : { bars: this.all, at: from + at }
   }
 
   /** The last open time of a series that is in it. */
   lastMs(id: string): EpochMs {
-    return this.#all.openTimeMs[this.#where.get(id)![1] - 1]!
+    return this.all.openTimeMs[this.#where.get(id)![1] - 1]!
   }
 }
+
+const nowhere = [0, 0] as const
 
 /** The same entries give the same bytes. Entries without a bar leave no trace. */
 export function encodeDelta(entries: readonly AppendEntry[]): Uint8Array {

@@ -1,9 +1,7 @@
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
 import { allocateBatch, type BarBatch, nativeFields, sliceBatch } from '../../model/bar.ts'
 import { lakeColumns } from '../../model/lake.ts'
-
-/** Rows in one of DuckDB's chunks. */
-const CHUNK_ROWS = 2_048
+import { type Feed, registerFeed } from './feed.ts'
 
 /** A text as an SQL literal. */
 export const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
@@ -27,18 +25,18 @@ export function readLakeFiles(paths: readonly string[], filename = false): strin
   return `read_parquet([${paths.map(pathLiteral).join(', ')}], filename = ${filename}, schema = MAP {${schema}})`
 }
 
-type Column = (typeof lakeColumns)[number]
-const isNative = ({ field }: Column) => (nativeFields as readonly string[]).includes(field)
+export type LakeColumn = (typeof lakeColumns)[number]
+const isNative = ({ field }: LakeColumn) => (nativeFields as readonly string[]).includes(field)
 
 /** DuckDB's value for a column handed over as DOUBLE, NaN for unknown. */
-function fromDouble(column: Column): string {
+export function fromDouble(column: LakeColumn): string {
   const value = isNative(column) ? `nullif(${column.name}, 'nan'::DOUBLE)` : column.name
   if (column.type === 'TIMESTAMP') return `make_timestamp((${value} * 1000)::BIGINT) AS ${column.name}`
   return column.type === 'BIGINT' ? `${value}::BIGINT AS ${column.name}` : `${value} AS ${column.name}`
 }
 
 /** The inverse of `fromDouble`. */
-function toDouble(column: Column): string {
+function toDouble(column: LakeColumn): string {
   const time = `epoch_us(${column.name})::DOUBLE / 1000`
   const value = column.type === 'TIMESTAMP' ? time : `${column.name}::DOUBLE`
   return isNative(column) ? `coalesce(${value}, 'nan'::DOUBLE)` : value
@@ -50,12 +48,6 @@ export interface FileDescription {
   readonly columns: ReadonlySet<string>
   /** The series id in its metadata; `undefined` for a file that is none of ours. */
   readonly series: string | undefined
-}
-
-interface Feed {
-  readonly names: readonly string[]
-  readonly columns: readonly Float64Array[]
-  readonly length: number
 }
 
 /**
@@ -205,42 +197,14 @@ export class Engine {
   }
 
   private async open(): Promise<DuckDBInstance> {
-    const { DuckDBInstance, DuckDBTableFunction, DOUBLE, INTEGER } = await import('@duckdb/node-api')
-    const instance = await DuckDBInstance.create(':memory:', {
+    const duckdb = await import('@duckdb/node-api')
+    const instance = await duckdb.DuckDBInstance.create(':memory:', {
       threads: '1',
       memory_limit: this.memoryLimit,
       temp_directory: '',
     })
     const connection = await instance.connect()
-    const feedOf = (id: number): Feed => this.feeds.get(id)!
-    connection.registerTableFunction(
-      DuckDBTableFunction.create({
-        name: 'everybar_feed',
-        parameterTypes: [INTEGER],
-        bindFunction: (info) => {
-          const id = Number(info.getParameter(0))
-          for (const name of feedOf(id).names) info.addResultColumn(name, DOUBLE)
-          info.setCardinality(feedOf(id).length, true)
-          info.setBindData({ id })
-        },
-        initFunction: (info) => info.setInitData({ at: 0 }),
-        mainFunction: (info, chunk) => {
-          const feed = feedOf((info.bindData as { id: number }).id)
-          const scan = info.initData as { at: number }
-          const rows = Math.min(CHUNK_ROWS, feed.length - scan.at)
-          chunk.rowCount = rows
-          if (rows === 0) return
-          feed.columns.forEach((column, c) => {
-            const vector = chunk.getColumnVector(c) as unknown as { items: Float64Array; flush(): void }
-            const { items } = vector
-            // Adding 0 makes −0 a plain 0; NaN becomes NULL in `fromDouble`.
-            for (let i = 0; i < rows; i++) items[i] = column[scan.at + i]! + 0
-            vector.flush()
-          })
-          scan.at += rows
-        },
-      }),
-    )
+    registerFeed(duckdb, connection, (id) => this.feeds.get(id)!)
     connection.closeSync()
     return instance
   }
@@ -253,7 +217,7 @@ export class Engine {
 }
 
 /** The array behind a lake column of a batch; `undefined` for a native field it lacks. */
-function sourceOf(batch: BarBatch, { field }: Column): Float64Array | undefined {
+export function sourceOf(batch: BarBatch, { field }: LakeColumn): Float64Array | undefined {
   switch (field) {
     case 'openTimeMs':
     case 'open':

@@ -18,8 +18,9 @@ import {
 import type { Compacted, CompactOptions, DeltaState, Lake, LakeFile } from '../lake.ts'
 import type { AppendEntry, CommitResult, CommittedFile, StoredExtent, StoreTraits } from '../store.ts'
 import { sortEntry } from './append.ts'
-import { DeltaFiles } from './delta-files.ts'
+import { DELTA_FOLDER, DeltaFiles } from './delta-files.ts'
 import { Engine } from './engine.ts'
+import { corrupt } from './errors.ts'
 import { type LakeFilesystem, nodeFilesystem } from './filesystem.ts'
 import { LastBars } from './last-bars.ts'
 import { filesOf, listSeries, parquetFiles } from './listing.ts'
@@ -146,8 +147,8 @@ class ParquetLake implements Lake {
     return ownCopy(await this.reads.pending(series))
   }
 
-  damagedDeltas() {
-    return this.deltas.damaged()
+  skipDamagedDeltas() {
+    return this.deltas.skipDamaged()
   }
 
   isFolded(series: Series, month: TimeRange): Promise<boolean> {
@@ -155,8 +156,10 @@ class ParquetLake implements Lake {
   }
 
   async compact({ each = (_, fold) => fold(), signal }: CompactOptions = {}): Promise<Compacted> {
+    const [skipped] = await this.deltas.skippedNames()
+    if (skipped !== undefined) throw corrupt(join(this.root, DELTA_FOLDER, skipped), 'is damaged')
     await this.deltas.refresh()
-    const names = this.deltas.names()
+    const names = this.deltas.taken()
     const { rows } = this.deltas.state()
     const series = this.deltas.series()
     const folded = new Set<string>()

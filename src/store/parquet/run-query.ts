@@ -3,15 +3,11 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
 import { EverybarError, isEverybarError } from '../../model/errors.ts'
-import { lakeColumns } from '../../model/lake.ts'
 import type { LakeQuery } from '../query.ts'
-import { overlayOlder, viewAsOf } from './as-of.ts'
 import { toCell } from './cells.ts'
-import { Engine, literal, readLakeFiles } from './engine.ts'
-import { nodeFilesystem } from './filesystem.ts'
-import { type ListedSeries, listSeries } from './listing.ts'
-import { MonthFiles } from './month-files.ts'
+import { literal } from './engine.ts'
 import { queryError, refuseUnlessRead } from './query-guard.ts'
+import { makeView, type ShownLake, showLake } from './query-view.ts'
 
 const INTERRUPT_EVERY_MS = 50
 
@@ -24,14 +20,14 @@ export async function runQuery(query: LakeQuery): Promise<number> {
   const scratch = await mkdtemp(join(tmpdir(), 'everybar-query-'))
   try {
     const plainRoot = /[*?[\]]/.test(root) ? await plainName(root, scratch) : root
-    const listed = await listFiles(plainRoot)
+    const shown = await showLake(plainRoot)
     const { DuckDBInstance } = await import('@duckdb/node-api')
     const instance = await DuckDBInstance.create(':memory:', {
       temp_directory: join(scratch, 'spill'),
       ...(query.memoryLimit !== undefined && { memory_limit: query.memoryLimit }),
     })
     try {
-      return await runIn(instance, plainRoot, listed, query)
+      return await runIn(instance, plainRoot, shown, query)
     } finally {
       instance.closeSync()
     }
@@ -43,7 +39,7 @@ export async function runQuery(query: LakeQuery): Promise<number> {
 async function runIn(
   instance: DuckDBInstance,
   root: string,
-  listed: readonly ListedSeries[],
+  shown: ShownLake,
   query: LakeQuery,
 ): Promise<number> {
   const connection = await instance.connect()
@@ -57,7 +53,7 @@ async function runIn(
   try {
     query.signal?.throwIfAborted()
     await refuseUnlessRead(connection, query.sql)
-    await makeView(connection, root, listed, query.older)
+    await makeView(connection, root, shown, query.older)
     await confine(connection, root)
     return await stream(connection, query)
   } catch (error) {
@@ -87,47 +83,6 @@ async function stream(
   }
 }
 
-const identity = ['venue', 'market', 'symbol', 'timeframe', 'price']
-
-/**
- * One reader over all files, joined with a table that says whose each file is. DuckDB reads only the files whose names
- * are left after the other conditions, and none to learn the columns: 50 ms for 3,000 files.
- */
-async function makeView(
-  connection: DuckDBConnection,
-  root: string,
-  listed: readonly ListedSeries[],
-  older: LakeQuery['older'],
-): Promise<void> {
-  const texts = identity.map((name) => `${name} VARCHAR`).join(', ')
-  await connection.run('CREATE SCHEMA everybar')
-  await connection.run(`CREATE TABLE everybar.files (filename VARCHAR, ${texts})`)
-  const appender = await connection.createAppender('files', 'everybar')
-  for (const { series, paths } of listed) {
-    const { venue, market, symbol } = series.instrument
-    for (const path of paths) {
-      for (const text of [join(root, path), venue, market, symbol, series.timeframe, series.price]) {
-        appender.appendVarchar(text)
-      }
-      appender.endRow()
-    }
-  }
-  appender.closeSync()
-  const now = viewSql(listed.flatMap(({ paths }) => paths.map((p) => join(root, p))))
-  if (older) await overlayOlder(connection, older)
-  await connection.run(`CREATE VIEW bars AS ${older ? viewAsOf(now) : now}`)
-}
-
-function viewSql(paths: readonly string[]): string {
-  if (paths.length === 0) {
-    const texts = identity.map((name) => `NULL::VARCHAR AS ${name}`)
-    const values = lakeColumns.map(({ name, type }) => `NULL::${type} AS ${name}`)
-    return `SELECT ${[...texts, ...values].join(', ')} WHERE false`
-  }
-  const columns = [...identity.map((name) => `f.${name}`), ...lakeColumns.map(({ name }) => `b.${name}`)]
-  return `SELECT ${columns.join(', ')} FROM ${readLakeFiles(paths, true)} b JOIN everybar.files f USING (filename)`
-}
-
 /** After this only the lake's files can be read, and that cannot be undone. What is written to them is refused before. */
 async function confine(connection: DuckDBConnection, root: string): Promise<void> {
   for (const setting of [
@@ -139,16 +94,6 @@ async function confine(connection: DuckDBConnection, root: string): Promise<void
     'lock_configuration = true',
   ]) {
     await connection.run(`SET ${setting}`)
-  }
-}
-
-async function listFiles(root: string): Promise<ListedSeries[]> {
-  const engine = new Engine('256MB')
-  try {
-    const months = new MonthFiles(root, engine, nodeFilesystem)
-    return await listSeries(root, nodeFilesystem, (path) => months.seriesIn(path))
-  } finally {
-    await engine.close()
   }
 }
 
