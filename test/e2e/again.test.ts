@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/simulator.ts'
-import { inFolder, runCli } from '../run-cli.ts'
+import { inFolder, runHere } from '../run-cli.ts'
 import { filesIn, snapshot } from '../support/root.ts'
 
 const BTC = 'binance:spot:BTCUSDT:1m'
@@ -14,7 +14,7 @@ async function house(
   body: (at: {
     venue: Simulator
     root: string
-    run: (...args: string[]) => Promise<ReturnType<Awaited<ReturnType<typeof runCli>>['json']>>
+    run: (...args: string[]) => Promise<ReturnType<Awaited<ReturnType<typeof runHere>>['json']>>
   }) => Promise<void>,
 ): Promise<void> {
   const venue = await startSimulator({ seed: 9, weightLimit: 1e9, ...options })
@@ -24,7 +24,7 @@ async function house(
       await body({
         venue,
         root,
-        run: async (...args) => (await runCli([...args, '--root', root, '--json'], { env })).json(),
+        run: async (...args) => (await runHere([...args, '--root', root, '--json'], { env })).json(),
       })
     })
   } finally {
@@ -101,7 +101,7 @@ describe('the same sync again', () => {
       const lake = new Map([...snapshot(root)].filter(([path]) => path.startsWith('lake/')))
       await inFolder(async (fresh) => {
         const env = { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url }
-        await runCli(['sync', BTC, '--from', '2024-01-18', '--to', '2024-01-26', '--root', fresh], { env })
+        await runHere(['sync', BTC, '--from', '2024-01-18', '--to', '2024-01-26', '--root', fresh], { env })
         const hashes = (all: ReadonlyMap<string, string>) =>
           [...all].map(([path, state]) => `${path} ${state.split(' ')[0]}`)
         const once = new Map([...snapshot(fresh)].filter(([path]) => path.startsWith('lake/')))

@@ -2,7 +2,7 @@ import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
-import { inFolder, runCli } from '../run-cli.ts'
+import { inFolder, runHere } from '../run-cli.ts'
 
 const nowMs = Date.parse('2024-03-01T00:00:30Z')
 const listedMs = Date.parse('2023-12-07T09:30:00Z')
@@ -23,7 +23,7 @@ describe('venues read by ccxt', () => {
   afterAll(() => venue.close())
 
   const run = (root: string, args: readonly string[], env: Record<string, string> = {}) =>
-    runCli([...args, '--root', root], {
+    runHere([...args, '--root', root], {
       env: {
         EVERYBAR__SOURCES__CCXT__BASE_URL: venue.url,
         EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url,
@@ -171,7 +171,7 @@ describe('a hostile venue read by ccxt', () => {
           EVERYBAR__FETCH__ATTEMPTS: '20',
           EVERYBAR__SETTINGS__HISTORY_PAGE_LIMIT: '24',
         }
-        const result = await runCli(
+        const result = await runHere(
           ['sync', `${name}:spot:BTC/USDT:1h`, ...range, '--json', '--root', root],
           { env },
         )

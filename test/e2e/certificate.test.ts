@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { readCertificate } from '../../src/coverage/certificate.ts'
-import { runCli } from '../run-cli.ts'
+import { runHere } from '../run-cli.ts'
 import { type ProvedRoot, provedRoot } from '../support/proved-root.ts'
 
 const BTC = 'binance:spot:BTCUSDT:5m'
@@ -17,7 +17,7 @@ afterAll(() => place.close())
 afterEach(() => place.restore())
 
 const full = (path: string) => join(place.root, path)
-const run = (...args: string[]) => runCli(['verify', '--root', place.root, '--json', ...args])
+const run = (...args: string[]) => runHere(['verify', '--root', place.root, '--json', ...args])
 let made = 0
 const fresh = () => join(tmpdir(), `everybar-certificate-${process.pid}-${made++}.json`)
 async function certify(...args: string[]): Promise<string> {
@@ -129,7 +129,7 @@ describe('against a certificate', () => {
   test('a bar restated since is named', async () => {
     const file = await certify(LATE, '--to', '2024-03-02T12:00Z')
     place.venue.restate({ symbol: 'BTCUSDT', openTimeMs: Date.parse('2024-03-02T10:10:00Z'), volume: '55.5' })
-    const sync = await runCli(
+    const sync = await runHere(
       ['sync', LATE, '--root', place.root, '--recheck', '2024-03-02T10:00Z/2024-03-02T11:00Z'],
       {
         env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: place.venue.url },

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
-import { inFolder, runCli } from '../run-cli.ts'
+import { inFolder, runHere } from '../run-cli.ts'
 
 /** Every line pushed, with its labels. */
 async function startLoki(status = 204) {
@@ -51,7 +51,7 @@ exchanges:
   test('every series of the exchanges, to the end of the range; one that fails stalls no other, and is told', async () => {
     await inFolder(async (cwd) => {
       writeFileSync(join(cwd, 'everybar.yaml'), yaml)
-      const result = await runCli([...history, '--history-page-limit', '10'], { cwd, env: env() })
+      const result = await runHere([...history, '--history-page-limit', '10'], { cwd, env: env() })
       expect(result.code).not.toBe(0)
       const bySeries = new Map(
         result.json().data.series.map((one: { series: string }) => [one.series, one] as const),
@@ -75,7 +75,7 @@ exchanges:
   test('exit 0 only when complete', async () => {
     await inFolder(async (cwd) => {
       writeFileSync(join(cwd, 'everybar.yaml'), yaml.replace('{ symbol: NOPE/USDT, timeframes: [1h] }, ', ''))
-      expect((await runCli(history, { cwd, env: env() })).code).toBe(0)
+      expect((await runHere(history, { cwd, env: env() })).code).toBe(0)
     })
   })
 
@@ -86,7 +86,7 @@ exchanges:
     [['--dataset', 'd'], 'config.missing'],
   ])('%j: %s', async (flags, code) => {
     await inFolder(async (cwd) => {
-      const result = await runCli(['sync', 'binance:spot:BTCUSDT:1h', ...flags, '--json'], {
+      const result = await runHere(['sync', 'binance:spot:BTCUSDT:1h', ...flags, '--json'], {
         cwd,
         env: env(),
       })
@@ -101,7 +101,7 @@ exchanges:
         venue.setFaults('klines:500@2')
         const command = ['sync', 'binance:spot:BTCUSDT:1h', '--from', '2024-02-01', '--to', '2024-02-03']
         const named = { LOKI_URL: loki.url, SERVICE_NAME: 'tda', ENVIRONMENT: 'test' }
-        const result = await runCli([...command, '--root', 'data'], { cwd, env: { ...env(), ...named } })
+        const result = await runHere([...command, '--root', 'data'], { cwd, env: { ...env(), ...named } })
         expect([result.code, result.stderr]).toEqual([0, expect.not.stringContaining('Loki')])
         const events = loki.lines.map(({ line }) => line.event)
         expect(events[0]).toBe('config_loaded')
@@ -126,7 +126,7 @@ exchanges:
         expect(line).toMatchObject({ symbol: 'BTCUSDT', timeframe: '1h', rows: expect.any(Number) })
         // A crash before any store is opened leaves its trace too.
         writeFileSync(join(cwd, 'file'), '')
-        await runCli([...command, '--root', 'file'], { cwd, env: { ...env(), ...named } })
+        await runHere([...command, '--root', 'file'], { cwd, env: { ...env(), ...named } })
         expect(loki.lines.at(-1)!.line).toMatchObject({ event: 'run_failed', code: 'root.not-a-folder' })
       })
     } finally {
@@ -140,7 +140,7 @@ exchanges:
     try {
       await inFolder(async (cwd) => {
         const command = ['sync', 'binance:spot:BTCUSDT:1h', '--from', '2024-02-01', '--to', '2024-02-03']
-        const result = await runCli([...command, '--root', 'data'], {
+        const result = await runHere([...command, '--root', 'data'], {
           cwd,
           env: { ...env(), LOKI_URL: loki.url },
         })

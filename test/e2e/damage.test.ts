@@ -10,7 +10,7 @@ import {
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
-import { inFolder, runCli } from '../run-cli.ts'
+import { inFolder, runHere } from '../run-cli.ts'
 import { keptFiles, lakeHashes } from '../support/root.ts'
 
 const BTC = 'binance:spot:BTCUSDT:1m'
@@ -42,7 +42,7 @@ describe('damage to what is kept', () => {
   })
   afterAll(() => venue.close())
   const run = (root: string, ...args: string[]) =>
-    runCli([...args, '--root', root, '--json'], {
+    runHere([...args, '--root', root, '--json'], {
       env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url },
     })
 
@@ -78,7 +78,7 @@ describe('damage to what is kept', () => {
       await run(root, 'sync', BTC, ...RANGE)
       const [answer] = keptFiles(root).filter((path) => path.includes('responses/'))
       flip(join(root, answer!), 0.5)
-      const { code, stdout } = await runCli(['verify', '--root', root])
+      const { code, stdout } = await runHere(['verify', '--root', root])
       expect(code).toBe(4)
       expect(stdout).toContain(`fault[archive.corrupt] ${BTC} ${answer}`)
       expect(stdout).toMatch(/^hint: Run "everybar repair"/m)

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
-import { inFolder, runCli } from '../run-cli.ts'
+import { inFolder, runHere } from '../run-cli.ts'
 
 const BTC = 'binance:spot:BTCUSDT:1h'
 const ETH = 'binance:spot:ETHUSDT:1h'
@@ -14,7 +14,7 @@ describe('status says how far series are behind', () => {
   afterAll(() => venue.close())
 
   const run = (root: string, ...args: string[]) =>
-    runCli([...args, '--root', root, '--no-progress'], {
+    runHere([...args, '--root', root, '--no-progress'], {
       env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url },
     })
 

@@ -6,7 +6,7 @@ import {
   type SimulatedInstrument,
   startKiteSimulator,
 } from '../../src/simulator/kite-simulator.ts'
-import { inFolder, runCli } from '../run-cli.ts'
+import { inFolder, runHere } from '../run-cli.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
 
 const shares: readonly SimulatedInstrument[] = [
@@ -39,7 +39,7 @@ describe('the daily import from Kite', () => {
     settings: string,
     use: (at: {
       root: string
-      run: (...args: string[]) => ReturnType<typeof runCli>
+      run: (...args: string[]) => ReturnType<typeof runHere>
       url: string
       rows: (sql: string) => Promise<Record<string, unknown>[]>
     }) => Promise<void>,
@@ -63,9 +63,9 @@ describe('the daily import from Kite', () => {
           EVERYBAR__SOURCES__KITE__BASE_URL: venue.url,
           EVERYBAR_KITE_API_KEY: venue.apiKey,
           EVERYBAR_KITE_API_SECRET: venue.apiSecret,
-          XDG_CONFIG_HOME: join(root, 'config'),
+          EVERYBAR__SOURCES__KITE__TOKEN_FILE: join(root, 'config', 'everybar', 'kite-token.json'),
         }
-        const run = (...args: string[]) => runCli(args, { cwd: root, env })
+        const run = (...args: string[]) => runHere(args, { cwd: root, env })
         const rows = (sql: string) => postgres.query(sql, database)
         expect((await run('kite', 'login', '--request-token', venue.requestToken)).code).toBe(0)
         venue.endLogin(Number.POSITIVE_INFINITY) // the days pass faster here than logins

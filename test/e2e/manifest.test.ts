@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
-import { inFolder, runCli } from '../run-cli.ts'
+import { inFolder, runHere } from '../run-cli.ts'
 
 const BTC = 'binance:spot:BTCUSDT:1m'
 const folder = 'binance/klines/raw/BTCUSDT/1m'
@@ -22,7 +22,7 @@ for (const keeper of ['sqlite', 'manifest'] as const) {
     })
     afterAll(() => venue.close())
     const run = (root: string, ...args: string[]) =>
-      runCli([...args, '--root', root], {
+      runHere([...args, '--root', root], {
         env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url, EVERYBAR__LEDGER: keeper },
       })
     const sync = (root: string) => run(root, 'sync', BTC, '--from', '2024-01-01', '--to', '2024-01-05')

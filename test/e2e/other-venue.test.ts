@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { inFolder, runCli } from '../run-cli.ts'
+import { inFolder, runHere } from '../run-cli.ts'
 import { sharedData } from '../shared-data.ts'
 import { type OtherVenueOptions, otherVenue, type WireRow } from '../support/other-venue.ts'
 import { filesIn, readLakeFile } from '../support/root.ts'
@@ -41,8 +41,8 @@ async function synced<T>(
   range: readonly string[],
   look: (found: {
     root: string
-    run: (...args: string[]) => ReturnType<typeof runCli>
-    sync: Awaited<ReturnType<typeof runCli>>
+    run: (...args: string[]) => ReturnType<typeof runHere>
+    sync: Awaited<ReturnType<typeof runHere>>
     asked: readonly string[]
   }) => Promise<T>,
 ): Promise<T> {
@@ -50,7 +50,7 @@ async function synced<T>(
   try {
     return await inFolder(async (root) => {
       const run = (...args: string[]) =>
-        runCli([...args, '--root', root, '--json'], {
+        runHere([...args, '--root', root, '--json'], {
           env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.baseUrl },
         })
       const sync = await run('sync', 'binance:spot:BTCUSDT:1m', ...range)
@@ -148,9 +148,12 @@ describe('a venue of another make', () => {
     const venue = await otherVenue({ rows: { BTCUSDT: history } })
     try {
       await inFolder(async (root) => {
-        const { code, stdout } = await runCli(['sync', 'binance:spot:BTCUSDT:1m', ...RANGE, '--root', root], {
-          env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.baseUrl },
-        })
+        const { code, stdout } = await runHere(
+          ['sync', 'binance:spot:BTCUSDT:1m', ...RANGE, '--root', root],
+          {
+            env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.baseUrl },
+          },
+        )
         expect(code).toBe(0)
         expect(stdout).toContain('found in binance:spot:BTCUSDT:1m: off-grid 1,211, short-bar 1\n')
       })
@@ -164,7 +167,7 @@ describe('a venue of another make', () => {
     try {
       await inFolder(async (root) => {
         const run = (...args: string[]) =>
-          runCli([...args, '--root', root, '--json'], {
+          runHere([...args, '--root', root, '--json'], {
             env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.baseUrl },
           })
         expect((await run('sync', `binance:spot:${symbol}:1m`, ...RANGE)).json()).toMatchObject({ code: 0 })

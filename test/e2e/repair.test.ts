@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { openSqliteLedger } from '../../src/ledger/sqlite/sqlite-ledger.ts'
 import { collect } from '../../src/testing/collect.ts'
-import { runCli } from '../run-cli.ts'
+import { runHere } from '../run-cli.ts'
 import { type ProvedRoot, provedRoot } from '../support/proved-root.ts'
 import { filesIn, lakeHashes } from '../support/root.ts'
 
@@ -174,7 +174,7 @@ describe('repair', () => {
   test('what the venue does not give again stays a fault, and the bars there are stay', async () => {
     const path = some(answers)[2]!
     flip(path)
-    const { code, json } = await runCli(['repair', '--root', place.root, '--json'], {
+    const { code, json } = await runHere(['repair', '--root', place.root, '--json'], {
       env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: 'http://127.0.0.1:9', EVERYBAR__FETCH__ATTEMPTS: '1' },
     })
     expect(code).toBe(4)
@@ -188,12 +188,12 @@ describe('repair', () => {
   test('on the command line', async () => {
     rmSync(full(some(months)[0]!))
     const env = { EVERYBAR__SOURCES__BINANCE__BASE_URL: place.venue.url }
-    const dry = await runCli(['repair', '--root', place.root, '--dry-run'], { env })
+    const dry = await runHere(['repair', '--root', place.root, '--dry-run'], { env })
     expect(dry.code).toBe(4)
     expect(dry.stdout).toContain('2024-01…2024-01')
-    const wet = await runCli(['repair', '--root', place.root], { env })
+    const wet = await runHere(['repair', '--root', place.root], { env })
     expect(`${wet.code} ${wet.stderr}`).toBe('0 ')
-    expect((await runCli(['repair', '--root', place.root], { env })).stdout).toContain('nothing to repair')
+    expect((await runHere(['repair', '--root', place.root], { env })).stdout).toContain('nothing to repair')
   })
 })
 
@@ -261,7 +261,7 @@ describe('rebuild, without a request', () => {
 
   test('with a ledger of manifests', async () => {
     const env = { EVERYBAR__LEDGER: 'manifest', EVERYBAR__SOURCES__BINANCE__BASE_URL: place.venue.url }
-    const run = (...args: string[]) => runCli([...args, '--root', place.root], { env })
+    const run = (...args: string[]) => runHere([...args, '--root', place.root], { env })
     rmSync(full('.everybar'), { recursive: true })
     expect((await run('rebuild', '--ledger', '--lake')).code).toBe(0)
     const verified = await run('verify')
@@ -270,7 +270,7 @@ describe('rebuild, without a request', () => {
   })
 
   test('has to be told what', async () => {
-    expect((await runCli(['rebuild', '--root', place.root])).code).toBe(2)
-    expect((await runCli(['rebuild', '--root', place.root, '--store', 'nowhere'])).code).toBe(2)
+    expect((await runHere(['rebuild', '--root', place.root])).code).toBe(2)
+    expect((await runHere(['rebuild', '--root', place.root, '--store', 'nowhere'])).code).toBe(2)
   })
 })

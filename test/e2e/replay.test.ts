@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
-import { inFolder, runCli } from '../run-cli.ts'
+import { inFolder, runHere } from '../run-cli.ts'
 import { sharedData } from '../shared-data.ts'
 import { filesIn, readLakeFile } from '../support/root.ts'
 import { lakeRowOf, readVision, visionMonths } from '../support/vision.ts'
@@ -61,7 +61,7 @@ describe.skipIf(!sharedData)('real months, replayed (skipped where ../shared/dat
   afterAll(() => venue.close())
 
   const run = (root: string, ...args: string[]) =>
-    runCli([...args, '--root', root, '--json'], {
+    runHere([...args, '--root', root, '--json'], {
       env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url },
     })
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/simulator.ts'
-import { inFolder, runCli } from '../run-cli.ts'
+import { inFolder, runHere } from '../run-cli.ts'
 
 const BTC = 'binance:spot:BTCUSDT:1m'
 const ETH = 'binance:spot:ETHUSDT:1m'
@@ -9,7 +9,7 @@ const at = (text: string) => Date.parse(text)
 
 interface Bench {
   readonly venue: Simulator
-  readonly run: (...args: string[]) => ReturnType<typeof runCli>
+  readonly run: (...args: string[]) => ReturnType<typeof runHere>
   /** Klines requests since the last call, as start times. */
   readonly asked: () => number[]
 }
@@ -27,7 +27,7 @@ function bench(options: SimulatorOptions, body: (bench: Bench) => Promise<void>)
     }
     const env = { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url }
     try {
-      await body({ venue, asked, run: (...args) => runCli([...args, '--root', root], { env }) })
+      await body({ venue, asked, run: (...args) => runHere([...args, '--root', root], { env }) })
     } finally {
       await venue.close()
     }

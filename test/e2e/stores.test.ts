@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
-import { inFolder, runCli } from '../run-cli.ts'
+import { inFolder, runHere } from '../run-cli.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
 
 const BTC = 'binance:spot:BTCUSDT:1m'
@@ -19,7 +19,7 @@ describe('a run with a lake and a PostgreSQL server', () => {
   })
 
   const run = (root: string, url: string, ...args: string[]) =>
-    runCli([...args, '--root', root], {
+    runHere([...args, '--root', root], {
       env: {
         EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url,
         EVERYBAR__STORES__POSTGRES__URL: url,

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
-import { inFolder, runCli } from '../run-cli.ts'
+import { inFolder, runHere } from '../run-cli.ts'
 
 const BTC = 'binance:spot:BTCUSDT:1m'
 
@@ -35,7 +35,7 @@ describe('sync against a simulated venue', () => {
   afterAll(() => venue.close())
 
   const run = (root: string, ...args: string[]) =>
-    runCli([...args, '--root', root], { env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url } })
+    runHere([...args, '--root', root], { env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url } })
   const klines = () =>
     venue.log().filter(({ path, parameters }) => path === '/api/v3/klines' && parameters.limit === '1000')
       .length
@@ -85,7 +85,7 @@ describe('sync against a simulated venue', () => {
       weightLimit: 1e9,
     })
     const at = (root: string, ...args: string[]) =>
-      runCli([...args, '--root', root], { env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: present.url } })
+      runHere([...args, '--root', root], { env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: present.url } })
     try {
       await inFolder(async (root) => {
         const first = (await at(root, 'sync', BTC, '--from', '2024-01-10', '--json')).json()

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { banLeftMs } from '../../src/fetch/ban-book.ts'
 import { startSimulator } from '../../src/simulator/simulator.ts'
-import { inFolder, runCli } from '../run-cli.ts'
+import { inFolder, runCli, runHere } from '../run-cli.ts'
 
 const BTC = 'binance:spot:BTCUSDT:1m'
 
@@ -36,7 +36,7 @@ test.each(['418', '429'])(
         expect(killed.signal).toBe('SIGKILL')
         const before = refused()
         expect(before).toBeGreaterThan(0)
-        const next = await runCli([...args, '-v'], { env })
+        const next = await runHere([...args, '-v'], { env })
         expect(next.json()).toMatchObject({ code: 0, data: { complete: true } })
         expect(refused(), 'asked while it was refused').toBe(before)
       })
@@ -52,9 +52,9 @@ test('a file of bans that is none hinders nobody', async () => {
     await inFolder(async (root) => {
       const args = ['sync', BTC, '--from', '2024-01-01', '--to', '2024-01-02', '--root', root, '--json']
       const env = { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url }
-      expect((await runCli(args, { env })).code).toBe(0)
+      expect((await runHere(args, { env })).code).toBe(0)
       writeFileSync(join(root, '.everybar/bans.json'), '[{"bucket":"binance.spot","untilMs":"never"},null]')
-      expect((await runCli([...args, '--recheck', '100%'], { env })).code).toBe(0)
+      expect((await runHere([...args, '--recheck', '100%'], { env })).code).toBe(0)
     })
   } finally {
     await venue.close()

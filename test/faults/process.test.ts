@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
-import { inFolder, type RunOptions, runCli } from '../run-cli.ts'
+import { inFolder, type RunOptions, runCli, runHere } from '../run-cli.ts'
 import { lakeHashes } from '../support/root.ts'
 
 const BTC = 'binance:spot:BTCUSDT:1m'
@@ -60,7 +60,7 @@ describe('this machine’s clock', () => {
       expect(venue.stats().klines.requests).toBe(0)
       expect(lakeHashes(root)).toEqual(undisturbed)
       const to = new Date(nowMs - 6_000).toISOString()
-      expect((await runCli(['verify', BTC, ...RANGE, '--to', to, '--root', root])).code).toBe(0)
+      expect((await runHere(['verify', BTC, ...RANGE, '--to', to, '--root', root])).code).toBe(0)
     })
   })
 
@@ -68,7 +68,7 @@ describe('this machine’s clock', () => {
     await inFolder(async (root) => {
       await sync(root, preloaded('shift-clock', { CLOCK_SHIFT_MS: String(HOUR_MS) }))
       const sql = 'SELECT max(epoch_ms(open_time)) AS last FROM bars'
-      const { data } = (await runCli(['query', sql, '--root', root, '--json'])).json()
+      const { data } = (await runHere(['query', sql, '--root', root, '--json'])).json()
       expect(data).toEqual([{ last: nowMs - 6_000 - MINUTE_MS }])
     })
   })

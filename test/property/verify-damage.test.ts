@@ -13,7 +13,7 @@ import { DatabaseSync } from 'node:sqlite'
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { VerifyReport } from '../../src/app/api.ts'
-import { runCli } from '../run-cli.ts'
+import { runHere } from '../run-cli.ts'
 import { type ProvedRoot, provedRoot } from '../support/proved-root.ts'
 
 let place: ProvedRoot
@@ -248,10 +248,10 @@ describe('a ledger that was changed by SQL', () => {
 test('the command line says it with exit code 4', async () => {
   const path = place.files().find((one) => one.startsWith('lake/'))!
   appendFileSync(full(path), '\0')
-  const said = await runCli(['verify', '--root', place.root, '--json'])
+  const said = await runHere(['verify', '--root', place.root, '--json'])
   expect(said.code).toBe(4)
   expect(said.json().data.faults[0]).toMatchObject({ kind: 'store.file-differs', path })
-  const plain = await runCli(['verify', '--root', place.root])
+  const plain = await runHere(['verify', '--root', place.root])
   expect(plain.stdout).toContain(`fault[store.file-differs]`)
   expect(plain.stdout).toContain(path)
 })
