@@ -30,6 +30,8 @@ export class LiveSeries {
   /** What the ledger was told is wanted of it ends here. */
   wantedToMs: EpochMs | undefined
   #failures = 0
+  /** Times in a row that the venue did not show the bar that was due. */
+  #late = 0
   #lastError: EverybarError | undefined
   #doneMs: EpochMs | null = null
 
@@ -41,6 +43,7 @@ export class LiveSeries {
   /** Everything due is answered and stored. */
   succeeded(): void {
     this.#failures = 0
+    this.#late = 0
     this.#lastError = undefined
     this.notBeforeMs = 0
     this.#doneMs = this.tail?.doneMs ?? this.#doneMs
@@ -50,13 +53,18 @@ export class LiveSeries {
   failed(error: unknown, nowMs: number): EverybarError {
     this.#failures++
     this.#lastError = isEverybarError(error) ? error : asError(error)
-    this.waits(nowMs)
+    this.#waits(nowMs, this.#failures)
     return this.#lastError
   }
 
-  /** Waits before the next try, the longer the more have failed. */
-  waits(nowMs: number): void {
-    this.notBeforeMs = nowMs + Math.min(WAIT_MAX_MS, WAIT_MIN_MS * 2 ** Math.min(this.#failures, 10))
+  /** The venue does not show the bar yet; a market may be silent for long. */
+  late(nowMs: number): void {
+    this.#waits(nowMs, this.#late++)
+  }
+
+  /** Waits before the next try, twice as long each time. */
+  #waits(nowMs: number, times: number): void {
+    this.notBeforeMs = nowMs + Math.min(WAIT_MAX_MS, WAIT_MIN_MS * 2 ** Math.min(times, 10))
   }
 
   /** How it stands. @param clock of its venue; `undefined` while that was not read. */

@@ -16,6 +16,8 @@ export interface Caught {
 
 /** Answers told of in one go; while they are, the next ones gather. */
 const GROUP_MAX = 256
+/** After a group, others gather so long: each group is a file in the lake and a transaction in every store. */
+const GATHER_MS = 100
 
 /**
  * Record and commit for the newest bars of many series: what has come while one group was being committed is the next,
@@ -49,7 +51,8 @@ export class LiveSettler {
 
   async #run(): Promise<void> {
     await null // whoever answers in the same breath shares the first group
-    while (this.#waiting.length > 0) {
+    for (let first = true; this.#waiting.length > 0; first = false) {
+      if (!first) await this.#house.clock.sleep(GATHER_MS)
       const group = this.#waiting.splice(0, GROUP_MAX)
       try {
         await this.#settle(group.map(({ caught }) => caught))
