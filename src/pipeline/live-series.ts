@@ -57,9 +57,10 @@ export class LiveSeries {
     return this.#lastError
   }
 
-  /** The venue does not show the bar yet; a market may be silent for long. */
-  late(nowMs: number): void {
+  /** The venue does not show the bar yet; a market may be silent for long. Tried again when the next bar is due at last. */
+  late(nowMs: number, untilNextMs: number): void {
     this.#waits(nowMs, this.#late++)
+    this.notBeforeMs = Math.min(this.notBeforeMs, nowMs + untilNextMs)
   }
 
   /** Waits before the next try, twice as long each time. */

@@ -177,7 +177,7 @@ export class Live {
           const answer = await this.#ask(one.tail)
           if (answer.kind === 'unfit') return this.#fallsBehind(one, answer.reason)
           if (answer.kind === 'not-yet') {
-            one.late(this.#house.clock.monotonicMs())
+            one.late(this.#house.clock.monotonicMs(), one.tail.nextDueMs(clock) - clock.nowMs())
             return false
           }
           if (answer.kind === 'bars') await this.#settler.add({ tail: one.tail, ...answer })
@@ -290,7 +290,7 @@ export class Live {
         one.phase = 'behind'
         if (error) throw error
         // Interrupted, or a bar has closed meanwhile: it goes on at once.
-        if (!asked.aborted) one.late(this.#house.clock.monotonicMs())
+        if (!asked.aborted) one.late(this.#house.clock.monotonicMs(), Number.POSITIVE_INFINITY)
       }
     })
   }
