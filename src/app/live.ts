@@ -1,7 +1,10 @@
 import { seriesId } from '../model/series.ts'
+import { compactLake } from '../pipeline/compact.ts'
+import { asError } from '../pipeline/fetch-missing.ts'
 import { Live } from '../pipeline/live.ts'
 import type { Wish } from '../pipeline/range.ts'
 import { SeriesTurns } from '../pipeline/turns.ts'
+import { compactionDue } from '../store/lake.ts'
 import { endsFor, type Selection } from './api.ts'
 import type { OpenHouse } from './house.ts'
 import type { LiveReport, LiveRun } from './live-state.ts'
@@ -11,6 +14,25 @@ import { graceful, newRunId, refsOf } from './sync.ts'
 export interface LiveSettings {
   /** Shared with whatever else works on the same series in this process. */
   readonly turns?: SeriesTurns
+}
+
+/** How often it looks whether small commits of the lake ought to be folded. */
+const LOOK_EVERY_MS = 30_000
+
+/** Folds what was appended to the lake into its month files when it is time; the next look tries again what fails. */
+async function foldNowAndThen(house: OpenHouse, stop: AbortSignal): Promise<void> {
+  const { lake, clock, onEvent } = house
+  if (!house.stores.some(({ name }) => name === lake.name)) return
+  while (!stop.aborted) {
+    try {
+      await clock.sleep(LOOK_EVERY_MS, stop)
+      if (compactionDue(await lake.deltaState(), clock.nowMs())) await compactLake(house, lake, stop)
+    } catch (error) {
+      if (stop.aborted) return
+      const { code, message } = asError(error)
+      onEvent({ event: 'compaction_failed', level: 'error', store: lake.name, code, message })
+    }
+  }
 }
 
 /**
@@ -44,7 +66,9 @@ export function startLive(
     const base = { runId, command: 'live', startedAtMs }
     await house.ledger.putRun({ ...base, endedAtMs: null, exitCode: null, report: { series: names } })
     house.onEvent({ event: 'run_started', run_id: runId, series: names.length })
+    const folding = foldNowAndThen({ ...house, turns }, stop)
     await live.run()
+    await folding
     if (house.config.ledger === 'sqlite') await exportManifests(house, await refsOf(house, names))
     const report = reportNow()
     const { requests, weight, retries } = house.fetcher.stats()

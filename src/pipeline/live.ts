@@ -25,8 +25,6 @@ export interface LiveOptions {
   readonly introduce: (series: Series, signal: AbortSignal) => Promise<Series>
   /** Told of what the ordinary way has done for a series. */
   readonly onLevel?: (outcome: SeriesOutcome) => void
-  /** Work of the whole house between two cycles, where nothing is due: compaction. */
-  readonly betweenCycles?: (signal: AbortSignal) => Promise<void>
 }
 
 /** Series brought level at once, beside the newest bars. */
@@ -111,7 +109,6 @@ export class Live {
         const due = this.#due()
         if (due.length > 0) await this.#cycle(due)
         await this.#replayStores()
-        if (!this.#stopped) await this.#options.betweenCycles?.(this.#options.signals.stop)
         await this.#renewClocks()
       } catch (error) {
         this.#ends(error)

@@ -240,6 +240,21 @@ describe.concurrent('live', () => {
     ),
   )
 
+  test('what was committed in small is folded into the month while it goes on, and nothing is lost', () =>
+    inLive(
+      async (live) => {
+        const folds = () => live.events.filter(({ event }) => event === 'lake_compacted').length
+        await live.follow([BTC, ETH], {
+          from: '2024-02-29T23:30Z',
+          minutes: 25,
+          until: ({ series }) => folds() > 0 && (series[0]!.doneMs ?? 0) >= Date.parse('2024-03-01T00:05Z'),
+        })
+        expect(folds()).toBeGreaterThan(0) // February has ended
+        for (const series of [BTC, ETH]) await isWhole(live, series)
+      },
+      { nowMs: Date.parse('2024-02-29T23:57:10Z') },
+    ))
+
   test('a new series without a start is followed from its last closed bar', () =>
     inLive(async (live) => {
       await live.follow([BTC], { minutes: 12, until: reached('2024-03-01T12:02Z') })
