@@ -4,6 +4,7 @@ import {
   fstatSync,
   fsync,
   ftruncateSync,
+  open,
   openSync,
   renameSync,
   statSync,
@@ -30,8 +31,9 @@ async function withDescriptor<T>(attempt: () => Promise<T>): Promise<T> {
 }
 
 /*
- * What waits for the disk is handed to another thread. Opening, closing, renaming and looking take microseconds, less
- * than handing them over, and are done on the spot: an archive does each of them for every answer.
+ * What waits for the disk, and making a file, which searches for room, is handed to another thread. Opening what is
+ * there, closing, renaming and looking take microseconds, less than handing them over, and are done on the spot: an
+ * archive does each of them for every answer.
  */
 
 const openNow = (path: string, flags: string): Promise<number> =>
@@ -42,13 +44,13 @@ type Told = (error: NodeJS.ErrnoException | null) => void
 const ended = (start: (told: Told) => void): Promise<void> =>
   new Promise((resolve, reject) => start((error) => (error ? reject(error) : resolve())))
 
-const counted = (
-  start: (told: (error: NodeJS.ErrnoException | null, bytes: number) => void) => void,
-): Promise<number> =>
-  new Promise((resolve, reject) => start((error, bytes) => (error ? reject(error) : resolve(bytes))))
+const given = <T>(
+  start: (told: (error: NodeJS.ErrnoException | null, value: T) => void) => void,
+): Promise<T> =>
+  new Promise((resolve, reject) => start((error, value) => (error ? reject(error) : resolve(value))))
 
 async function create(path: string): Promise<WritableFile> {
-  return writable(await openNow(path, 'wx'), 0)
+  return writable(await withDescriptor(() => given<number>((told) => open(path, 'wx', told))), 0)
 }
 
 async function extend(path: string, at: number): Promise<WritableFile> {
@@ -67,12 +69,12 @@ function writable(file: number, start: number): WritableFile {
   return {
     write: async (parts) => {
       const bytes = parts.reduce((sum, part) => sum + part.byteLength, 0)
-      const written = await counted((told) => writev(file, parts, end, told))
+      const written = await given<number>((told) => writev(file, parts, end, told))
       end += written
       if (written === bytes) return
       const rest = Buffer.concat(parts).subarray(written)
       for (let at = 0; at < rest.length; ) {
-        const more = await counted((told) => write(file, rest, at, rest.length - at, end, told))
+        const more = await given<number>((told) => write(file, rest, at, rest.length - at, end, told))
         at += more
         end += more
       }

@@ -10,7 +10,11 @@ const digits = (max: number) =>
   fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 1, maxLength: max }).map((list) => list.join(''))
 /** Decimals as venues write them, and longer than any double can hold. */
 const decimal = fc
-  .tuple(fc.constantFrom('', '-'), digits(14), fc.option(digits(14), { nil: undefined }))
+  .tuple(
+    fc.constantFrom('', '-'),
+    digits(14),
+    fc.oneof(fc.option(digits(14), { nil: undefined }), fc.stringMatching(/^\d{8}$/)),
+  )
   .map(([sign, whole, fraction]) => `${sign}${whole}${fraction === undefined ? '' : `.${fraction}`}`)
 const time = fc.integer({ min: 1e12, max: 9e12 })
 const row = fc
@@ -55,6 +59,45 @@ describe('the fast reader and the careful one', () => {
       ),
       { numRuns: 500 },
     )
+  })
+
+  const priced = (close: string, trades: number | string = 399) =>
+    `[[1600000020000,"53401.02000000","89999999.00000000","0.00000001","${close}","11.52485000",1600000079999,` +
+    `"12345678901.5",${trades},"7.304","390120.80976000","0"]]`
+  test.each([
+    ['53422.86000000', true],
+    ['0.00000000', true],
+    ['90071992.54740991', true],
+    // 2^53 hundred-millionths: from here on a double does not hold every one of them.
+    ['90071992.54740992', false],
+    ['90071992.54740993', false],
+    ['1234567890', true],
+    ['9007199254740991', true],
+    ['9007199254740993', false],
+    ['0.0000000000000000000001', true],
+    ['1.', true],
+    ['.5', false],
+    ['', false],
+    ['1.5.5', false],
+    ['1e3', false],
+    ['1.0000000x', false],
+    ['1.000000:0', false],
+  ])('a close of "%s" is read %s, and as JSON has it', (close, fast) => {
+    const body = bytes(priced(close))
+    expect(scanKlineRows(body, 1) !== undefined).toBe(fast)
+    expect(readKlineRows(body, 1)).toEqual(readKlineRows(body))
+    if (fast) expect(readKlineRows(body, 1).rows.close[0]).toBe(Number(close))
+  })
+
+  test.each([
+    [1, true],
+    [123_456_789, true],
+    ['1234567890', false],
+    ['01', false],
+    ['-1', false],
+  ])('%s trades are read: %s', (trades, fast) => {
+    const body = bytes(priced('1.5', trades))
+    expect(scanKlineRows(body, 1)?.native.trades?.[0]).toBe(fast ? trades : undefined)
   })
 
   test('the fast one does read plain pages', () => {

@@ -18,7 +18,7 @@ import { Checkers, type CheckJob } from './check.ts'
 import { EvidenceFiles } from './evidence.ts'
 import { corrupt, readFault, writeFault } from './faults.ts'
 import { AnswerReader, formsOf } from './reader.ts'
-import { type Answer, Damage, sha256 } from './shape.ts'
+import { type Answer, Damage, sha256, sha256Elsewhere } from './shape.ts'
 import { Turns, TurnsByKey } from './turns.ts'
 import { walkFolders } from './walk.ts'
 import { AnswerWriter } from './writer.ts'
@@ -79,11 +79,14 @@ class FsArchive implements Archive {
     const directory = this.#directoryOf(folder)
     const path = join(directory, answerName(slice.id, 0, 'none'))
     const meta = answerMeta(slice, response, venueTimeMs)
-    const fresh: Answer = { meta, sha256: sha256(response.body), body: response.body }
-    try {
-      const replace = () => this.#turns.run(() => this.#writer.put(directory, slice.id, fresh))
-      const kept = await this.#perSlice.run(path, replace)
+    const { body } = response
+    const replace = async () => {
+      const fresh: Answer = { meta, sha256: await sha256Elsewhere(body), body }
+      const kept = await this.#writer.put(directory, slice.id, fresh)
       return { sliceId: slice.id, meta: kept, sha256: fresh.sha256, version: 0 }
+    }
+    try {
+      return await this.#perSlice.run(path, () => this.#turns.run(replace))
     } catch (error) {
       throw writeFault(error, path)
     }

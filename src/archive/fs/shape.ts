@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { hash } from 'node:crypto'
+import { hash, webcrypto } from 'node:crypto'
 import { sliceId as sliceIdOf } from '../../model/slice.ts'
 import { type EpochMs, iso } from '../../model/time.ts'
 import type { AnswerMeta, ArchivedResponse } from '../archive.ts'
@@ -32,6 +32,12 @@ export class Damage extends Error {}
 export type Answer = Pick<ArchivedResponse, 'meta' | 'sha256' | 'body'>
 
 export const sha256 = (bytes: Uint8Array): string => hash('sha256', bytes, 'hex')
+
+/** The same of bytes as they are now, worked out on another thread: for a body, and where many come at once. */
+export async function sha256Elsewhere(bytes: Uint8Array): Promise<string> {
+  const digest = await webcrypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>)
+  return Buffer.from(digest).toString('hex')
+}
 
 const checkOf = (line: Uint8Array): string => sha256(line).slice(0, CHECK_CHARACTERS)
 

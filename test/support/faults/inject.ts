@@ -106,6 +106,19 @@ const onPathsLater = (name: string, own: AnyFunction): AnyFunction => {
   return async (...args: unknown[]) => wrapped(...args)
 }
 
+type Told = (error: unknown, result?: number) => void
+
+/** A step that tells a callback, its last argument, how it ended. */
+function stepTold(label: string, own: AnyFunction, args: readonly unknown[]): void {
+  const told = args.at(-1) as Told
+  const act = () =>
+    new Promise<number>((resolve, reject) => {
+      own(...args.slice(0, -1), (error: unknown, result: number) => (error ? reject(error) : resolve(result)))
+    })
+  const stepped = async () => step('file', label, act)
+  stepped().then((result) => told(null, result), told)
+}
+
 function wrapFiles(): void {
   const fs = require('node:fs') as Methods
   const promises = require('node:fs/promises') as Methods
@@ -172,14 +185,18 @@ function wrapFiles(): void {
   wrap(fs, ['writev', 'write', 'fdatasync', 'fsync'], (name, own) => (fd, ...args) => {
     const path = state.plan && descriptors.get(fd as number)
     if (path === undefined) return own(fd, ...args)
-    const told = args.pop() as (error: unknown, result?: unknown) => void
-    const act = () =>
-      new Promise((resolve, reject) => {
-        own(fd, ...args, (error: unknown, result: unknown) => (error ? reject(error) : resolve(result)))
-      })
-    const label = `${name} ${path}`
-    const stepped = async () => step('file', label, act)
-    stepped().then((result) => told(null, result), told)
+    stepTold(`${name} ${path}`, own, [fd, ...args])
+  })
+  wrap(fs, ['open'], (_, own) => (path, ...args) => {
+    if (!within(path)) return own(path, ...args)
+    const told = args.pop() as Told
+    stepTold(`open ${short(path)}`, own, [
+      ...[path, ...args],
+      (error: unknown, fd?: number) => {
+        if (fd !== undefined) descriptors.set(fd, short(path))
+        told(error, fd)
+      },
+    ])
   })
   const createReadStream = fs.createReadStream!
   fs.createReadStream = (...args: unknown[]) => {
