@@ -42,6 +42,14 @@ export function whyNoTime(value: unknown): string {
 
 /** A value from an answer as a person may read it: JSON, cut to `charsMax`. */
 export function show(value: unknown, charsMax = 40): string {
-  const text = JSON.stringify(value) ?? 'missing'
+  const text = jsonText(value)
   return text.length > charsMax ? `${text.slice(0, charsMax - 1)}…` : text
+}
+
+function jsonText(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? 'missing'
+  } catch {
+    return 'a value nested too deep to be shown' // JSON is read without a limit on its depth, and written with one
+  }
 }
