@@ -1,8 +1,10 @@
 import type { ExportSettings, ExportSurroundings, Manifest } from '../loader/index.ts'
+import { EverybarError } from '../model/errors.ts'
 import type { OnEvent } from '../model/events.ts'
+import type { RangeSet } from '../model/range-set.ts'
 import type { Series } from '../model/series.ts'
 import { type TimeRange, timeRange } from '../model/time.ts'
-import { jobOf } from '../pipeline/house.ts'
+import { gridOf, jobOf, type SeriesJob } from '../pipeline/house.ts'
 import { dueEnd } from '../pipeline/plan-series.ts'
 import type { Selection } from './api.ts'
 import type { AppContext } from './commands.ts'
@@ -44,7 +46,21 @@ function surroundings(house: OpenHouse, ctx: AppContext, out: string): ExportSur
     signal: ctx.signal,
     onEvent: withBars(ctx.onEvent),
     coverage: (series: Series, range: TimeRange) => offlineGaps(house, jobOf(house, series), range),
+    sessions: (series: Series, range: TimeRange) => openSlots(jobOf(house, series), range),
+    folded: (series: Series, range: TimeRange, folder: string) =>
+      house.lake.foldedCopies(series, range, folder),
   }
+}
+
+/** The slots a bar can open in: all of them where the market never closes. */
+function openSlots(job: SeriesJob, range: TimeRange): RangeSet {
+  if (job.calendar) return job.calendar.openSlots(gridOf(job), range)
+  const { venue, market } = job.series.instrument
+  if (venue !== 'kite') return [range]
+  throw new EverybarError('loader.bad-grid', `no session calendar is known for ${venue}:${market}`, {
+    recovery: 'abort',
+    hint: 'Use --grid calendar, which keeps closed hours as rows without values.',
+  })
 }
 
 /** From the first start to the last end of the series; ends before bars that have not closed yet. */

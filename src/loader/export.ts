@@ -1,11 +1,12 @@
 import { createRequire } from 'node:module'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type OnEvent, silent } from '../model/events.ts'
 import { holds, type RangeSet, subtract, toRangeSet } from '../model/range-set.ts'
 import { parseSeries, type Series, seriesId } from '../model/series.ts'
 import { type EpochMs, type TimeRange, timeRange } from '../model/time.ts'
 import { type Coverage, type MissingRun, requireComplete } from './coverage.ts'
 import { DataQualityError } from './errors.ts'
+import { featureStart } from './export/feature-rows.ts'
 import { writeFuture } from './export/future.ts'
 import { GluontsWriter } from './export/gluonts.ts'
 import { checkUnchanged, digest, findInput, type SeriesInput, storedRows } from './export/inputs.ts'
@@ -19,7 +20,14 @@ import {
   readManifest,
   seriesEntry,
 } from './export/manifest.ts'
-import { canonical, type Definition, defineExport, type ExportSettings, sha256 } from './export/options.ts'
+import {
+  canonical,
+  type Definition,
+  defineExport,
+  type ExportSettings,
+  featuresOf,
+  sha256,
+} from './export/options.ts'
 import { publish } from './export/publish.ts'
 import { FillLog, TimeMap } from './export/sidecars.ts'
 import { WindowsWriter } from './export/windows.ts'
@@ -38,6 +46,11 @@ export interface ExportSurroundings {
   readonly coverage?: Coverage<Series>
   /** When a market is open; needed by the grid `compact` only. */
   readonly sessions?: (series: Series, range: TimeRange) => RangeSet
+  /**
+   * Writes below `folder`, under their own paths, month files of a series as they will be when bars that are kept elsewhere
+   * are in them, and gives those paths. Without it only what is in the lake's month files is exported.
+   */
+  readonly folded?: (series: Series, range: TimeRange, folder: string) => Promise<readonly string[]>
   /** What the caller knows the lake to be as of; noted in the manifest, no part of the id. */
   readonly asOfMs?: EpochMs
   readonly memoryLimit?: string
@@ -58,7 +71,7 @@ export type ExportOptions = ExportSettings & ExportSurroundings
  * @throws ParquetLoaderError `loader.disk-full`, `loader.not-writable`, `loader.input-changed`, `loader.state-locked`.
  */
 export async function exportDataset(options: ExportOptions): Promise<Manifest> {
-  const { root, out, coverage, sessions, asOfMs, memoryLimit, onEvent, signal, ...settings } = options
+  const { root, out, coverage, sessions, folded, asOfMs, memoryLimit, onEvent, signal, ...settings } = options
   const digestOfSessions = settings.grid === 'compact' ? sessionsDigest(settings, sessions) : undefined
   return run(options, defineExport(settings, digestOfSessions))
 }
@@ -128,9 +141,10 @@ async function build(
   folder: string,
 ): Promise<Manifest> {
   const { root, onEvent = silent } = options
-  const range = timeRange(Date.parse(definition.from), Date.parse(definition.to))
+  const range = rangeOf(definition)
   const inputs: SeriesInput[] = []
-  for (const id of definition.series) inputs.push(await findInput(engines.read, root, parseSeries(id), range))
+  for (const id of definition.series)
+    inputs.push(await inputOf(engines.read, options, definition, id, folder))
   const gaps = new Map<string, readonly MissingRun[]>()
   for (const input of inputs) {
     const runs = await missingIn(engines.read, options, input, definition, range)
@@ -138,7 +152,7 @@ async function build(
     gaps.set(input.id, runs)
   }
   const items = inputs.map((input) =>
-    makeItem(input, definition, range, options.sessions?.(input.series, range)),
+    makeItem(input, definition, range, sessionsOf(options, definition, input.series)),
   )
   const written = await writeItems(engines, options, definition, items, folder)
   await checkUnchanged(root, inputs)
@@ -148,7 +162,7 @@ async function build(
     onEvent({ event: 'loader_export_warning', level: 'warn', message: warning })
   return makeManifest({
     definition,
-    inputs: inputs.flatMap((input) => input.files),
+    inputs: inputs.flatMap(({ files }) => files.map(({ path, bytes, sha256 }) => ({ path, bytes, sha256 }))),
     outputs,
     series: items.map((item) => seriesEntry(item, gaps.get(item.id)!, written.lastMs.get(item.id))),
     warnings: written.warnings,
@@ -157,10 +171,50 @@ async function build(
   })
 }
 
+async function inputOf(
+  engine: Engine,
+  options: ExportSurroundings,
+  definition: Definition,
+  id: string,
+  folder: string,
+): Promise<SeriesInput> {
+  const series = parseSeries(id)
+  const whole = reachOf(options, definition, series)
+  // Below the folder of the parts, with which they go.
+  const copies = join(folder, '.inputs')
+  // First: what is folded into a month file meanwhile is then there twice, never missed.
+  const paths = (await options.folded?.(series, whole, copies)) ?? []
+  const places = { root: options.root, copies: { folder: copies, paths } }
+  return findInput(engine, places, series, rangeOf(definition), whole.startMs)
+}
+
+/** When the market is open, with the grid `compact`; from where features look back to. */
+const sessionsOf = (
+  options: ExportSurroundings,
+  definition: Definition,
+  series: Series,
+): RangeSet | undefined =>
+  definition.grid === 'compact' ? options.sessions?.(series, reachOf(options, definition, series)) : undefined
+
+/** The range with what its features look back to. */
+function reachOf({ sessions }: ExportSurroundings, definition: Definition, series: Series): TimeRange {
+  const range = rangeOf(definition)
+  const open = definition.grid === 'compact' ? sessions : undefined
+  const startMs = featureStart(
+    series.timeframe,
+    range,
+    featuresOf(definition),
+    open && ((part) => open(series, part)),
+  )
+  return { startMs, endMs: range.endMs }
+}
+
+const rangeOf = ({ from, to }: Definition): TimeRange => timeRange(Date.parse(from), Date.parse(to))
+
 /** Why bars of a series are missing, by the coverage; of those it does not speak of, that they are. */
 async function missingIn(
   engine: Engine,
-  { root, coverage, sessions }: ExportSurroundings,
+  options: ExportSurroundings,
   input: SeriesInput,
   definition: Definition,
   range: TimeRange,
@@ -169,12 +223,13 @@ async function missingIn(
     input,
     { ...definition, leading: 'keep' },
     range,
-    sessions?.(input.series, range),
+    sessionsOf(options, definition, input.series),
   )
   const tracker = new MissingTracker(slots)
-  for await (const frame of storedRows(engine, root, input, [], range))
+  for await (const frame of storedRows(engine, input, [], range))
     for (const ms of frame.timeMs) tracker.saw(ms)
   const lacking = tracker.end()
+  const { coverage } = options
   return coverage ? accounted(lacking, await coverage(input.series, range), slots) : lacking
 }
 
@@ -203,12 +258,12 @@ interface Written {
 
 async function writeItems(
   { read, write }: Engines,
-  { root, onEvent = silent, signal }: ExportSurroundings,
+  { onEvent = silent, signal }: ExportSurroundings,
   definition: Definition,
   items: readonly Item[],
   folder: string,
 ): Promise<Written> {
-  const range = timeRange(Date.parse(definition.from), Date.parse(definition.to))
+  const range = rangeOf(definition)
   const lastMs = new Map<string, EpochMs>()
   if (definition.format === 'future') {
     return { files: [await writeFuture(write, folder, definition, items)], warnings: [], lastMs }
@@ -220,7 +275,7 @@ async function writeItems(
   let done = 0
   try {
     for (const item of items) {
-      for await (const frame of itemFrames(read, root, item, definition, range)) {
+      for await (const frame of itemFrames(read, item, definition, range)) {
         signal?.throwIfAborted()
         await writer.write(item, frame)
         await fills.write(item, frame)

@@ -168,7 +168,11 @@ function expression(feature: Feature, width: number): string {
   }
 }
 
-function checkFeatures(features: readonly Feature[], keep: readonly string[]): void {
+/**
+ * @param keep names that are taken.
+ * @throws ConfigError `loader.bad-feature` as `featureSql`, but for the timeframe.
+ */
+export function checkFeatures(features: readonly Feature[], keep: readonly string[]): void {
   const names = new Set(keep.map((name) => name.toLowerCase()))
   for (const feature of features) {
     const name = featureName(feature).toLowerCase()

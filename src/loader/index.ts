@@ -23,6 +23,7 @@ export {
 export type { Manifest, ManifestSeries } from './export/manifest.ts'
 export { type Definition, type ExportSettings, exportColumns } from './export/options.ts'
 export { type ExportOptions, type ExportSurroundings, exportDataset, exportLocked } from './export.ts'
+export { parseFeature } from './feature-text.ts'
 export { type Feature, featureName } from './features.ts'
 export { fileKey, type ParquetFileInfo } from './files.ts'
 export { concatFrames, type Frame, filterFrame, rowAt, sliceFrame } from './frame.ts'

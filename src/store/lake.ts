@@ -74,6 +74,14 @@ export interface LakeExtras {
   skipDamagedDeltas(): Promise<readonly { readonly path: string; readonly detail: string }[]>
 
   /**
+   * Writes below `folder`, under their own paths, the month files of a series as the next fold will leave them: those of
+   * months of `range` that have bars in delta files, byte for byte. The lake itself is left as it is.
+   *
+   * @returns the paths, oldest first. @throws EverybarError as `commit` does; `store.corrupt` (abort).
+   */
+  foldedCopies(series: Series, range: TimeRange, folder: string): Promise<readonly string[]>
+
+  /**
    * Whether the file of a month holds a bar that is in a delta file too: a compaction is under way, or was interrupted
    * before the ledger knew.
    */

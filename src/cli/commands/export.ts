@@ -13,6 +13,7 @@ interface ExportFlags extends SelectionOptions {
   readonly out?: string
   readonly locked?: string
   readonly columns?: string
+  readonly features?: string
   readonly grid?: 'calendar' | 'business-days' | 'compact'
   readonly fill?: 'none' | 'nan' | 'previous' | 'linear'
   readonly fillRun?: number
@@ -41,7 +42,7 @@ export function define(command: Command, run: Runner): void {
         ? await exportAgain(app, flags.locked, out)
         : await exportData(app, {
             selection: await readSelection(cli, operands, flags),
-            settings: settingsOf(flags),
+            settings: { ...settingsOf(flags), ...(await featuresOf(flags)) },
             out,
           })
       cli.finish()
@@ -66,12 +67,16 @@ function exportOptions(command: Command): Command {
       ]).default('long'),
     )
     .option('--columns <names>', 'columns of the lake, comma-separated (default: close)')
+    .option(
+      '--features <list>',
+      'long, csv: columns made of others, as log-return,volatility:close:60,spread:high:low,mean:volume:20',
+    )
     .addOption(
-      choice('--grid <grid>', 'rows of the regular grid (default: calendar)', [
-        'calendar',
-        'business-days',
-        'compact',
-      ]),
+      choice(
+        '--grid <grid>',
+        'rows: every slot, weekdays (1d), or the slots of the sessions only (default: calendar)',
+        ['calendar', 'business-days', 'compact'],
+      ),
     )
     .addOption(
       choice('--fill <policy>', 'what stands in for missing bars (default: nan)', [
@@ -142,6 +147,13 @@ function settingsOf(flags: ExportFlags) {
     }),
     ...(format === 'future' && { future: lengths as { prediction_length: number } }),
   }
+}
+
+/** Reads what loads the loader, so that other calls of the command line need not. */
+async function featuresOf({ features }: ExportFlags) {
+  if (features === undefined) return {}
+  const { parseFeature } = await import('../../loader/index.ts')
+  return { features: features.split(',').map(parseFeature) }
 }
 
 type Defined<T> = { [key in keyof T]?: Exclude<T[key], undefined> }

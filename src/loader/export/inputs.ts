@@ -19,33 +19,53 @@ export interface FileDigest {
   readonly sha256: string
 }
 
-/** The lake files of one series in a range. */
+/** A month file of the lake, or a copy made for this export of one that lacks bars. */
+export interface InputFile extends FileDigest {
+  /** Where it is read. */
+  readonly at: string
+  readonly month: TimeRange
+  readonly copy: boolean
+}
+
+/** Where the files of the lake are, and the folder of those that were copied for an export, by their paths. */
+export interface Places {
+  readonly root: string
+  readonly copies: { readonly folder: string; readonly paths: readonly string[] }
+}
+
+/** The lake files of one series in a range, oldest first. */
 export interface SeriesInput {
   readonly series: Series
   readonly id: string
-  readonly files: readonly FileDigest[]
+  readonly files: readonly InputFile[]
   /** Open times of the first and the last stored bar in the range. */
   readonly firstMs: EpochMs
   readonly lastMs: EpochMs
 }
 
 /**
- * Finds and digests what a series is stored in.
+ * Finds and digests what a series is stored in, from `fromMs` on: at or before the range's start.
  *
  * @throws DataNotFoundError `loader.no-data` where not one bar is stored in the range.
  */
 export async function findInput(
   engine: Engine,
-  root: string,
+  { root, copies }: Places,
   series: Series,
   range: TimeRange,
+  fromMs: EpochMs = range.startMs,
 ): Promise<SeriesInput> {
-  const files: FileDigest[] = []
-  for (let ms = monthOf(range.startMs).startMs; ms < range.endMs; ms = monthOf(ms).endMs) {
-    const path = lakePath(series, ms)
-    if (await stat(join(root, path)).catch(() => undefined)) files.push(await digest(root, path))
+  const files: InputFile[] = []
+  for (let month = monthOf(fromMs); month.startMs < range.endMs; month = monthOf(month.endMs)) {
+    const path = lakePath(series, month.startMs)
+    const copy = copies.paths.includes(path)
+    const folder = copy ? copies.folder : root
+    const at = join(folder, path)
+    if (await stat(at).catch(() => undefined)) {
+      files.push({ ...(await digest(folder, path)), at, month, copy })
+    }
   }
-  const extent = files.length > 0 ? await extentOf(engine, root, files, range) : undefined
+  const extent = files.length > 0 ? await extentOf(engine, files, range) : undefined
   if (!extent) {
     throw new DataNotFoundError('loader.no-data', `no bars of ${seriesId(series)} are stored in the range`, {
       path: join(root, lakePath(series, range.startMs)),
@@ -55,24 +75,16 @@ export async function findInput(
   return { series, id: seriesId(series), files, ...extent }
 }
 
-async function extentOf(
-  engine: Engine,
-  root: string,
-  files: readonly FileDigest[],
-  { startMs, endMs }: TimeRange,
-) {
-  const paths = files.map((file) => literal(join(root, file.path)))
+async function extentOf(engine: Engine, files: readonly InputFile[], { startMs, endMs }: TimeRange) {
+  const paths = files.map((file) => file.at)
   const [row] = await engine
     .rows(
       `SELECT min(epoch_ms(open_time))::DOUBLE AS first, max(epoch_ms(open_time))::DOUBLE AS last
-       FROM read_parquet([${paths.join(', ')}], union_by_name = true)
+       FROM read_parquet([${paths.map(literal).join(', ')}], union_by_name = true)
        WHERE open_time >= ${timestamp(startMs)} AND open_time < ${timestamp(endMs)}`,
     )
     .catch((cause: unknown) => {
-      throw unreadable(
-        files.map((file) => join(root, file.path)),
-        cause,
-      )
+      throw unreadable(paths, cause)
     })
   const { first, last } = row as { first: number | null; last: number | null }
   return first === null || last === null ? undefined : { firstMs: first, lastMs: last }
@@ -81,12 +93,11 @@ async function extentOf(
 /** The stored rows of a series in a range, month after month. */
 export async function* storedRows(
   engine: Engine,
-  root: string,
   input: SeriesInput,
   columns: readonly string[],
   range: TimeRange,
 ): AsyncGenerator<Frame> {
-  const paths = input.files.map((file) => join(root, file.path))
+  const paths = input.files.map((file) => file.at)
   yield* scan(engine, { paths }, { time: 'open_time', columns, range })
 }
 
@@ -106,6 +117,7 @@ export async function digest(root: string, path: string): Promise<FileDigest> {
  */
 export async function checkUnchanged(root: string, inputs: readonly SeriesInput[]): Promise<void> {
   for (const file of inputs.flatMap((input) => input.files)) {
+    if (file.copy) continue
     const now = await digest(root, file.path).catch(() => undefined)
     if (now?.sha256 === file.sha256) continue
     throw new ParquetLoaderError('loader.input-changed', 'a lake file was replaced while it was exported', {

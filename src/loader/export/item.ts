@@ -2,13 +2,15 @@ import type { RangeSet } from '../../model/range-set.ts'
 import { type EpochMs, iso, type TimeRange } from '../../model/time.ts'
 import { anchorOf, fixedWidthMs, nextOpen, type Timeframe } from '../../model/timeframe.ts'
 import { ConfigError, DataQualityError } from '../errors.ts'
+import { featureName } from '../features.ts'
 import { fillFrames } from '../fill.ts'
 import type { Engine } from '../read/engine.ts'
 import { ROWS_PER_FRAME } from '../read/scan.ts'
 import { type Slots, slotsOf } from '../read/slots.ts'
 import { type DenseCounts, type DenseFrame, densify } from './dense.ts'
+import { featureRows } from './feature-rows.ts'
 import { type SeriesInput, storedRows } from './inputs.ts'
-import { type Definition, fillOptions } from './options.ts'
+import { type Definition, featuresOf, fillOptions } from './options.ts'
 
 /** Rows of an export: on a regular grid, `realMs` telling the open times where the grid's are not the real ones. */
 export interface ExportFrame extends DenseFrame {
@@ -21,6 +23,8 @@ export interface Item {
   readonly input: SeriesInput
   readonly timeframe: Timeframe
   readonly slots: Slots
+  /** When the market is open, with the grid `compact`. */
+  readonly sessions?: RangeSet
   /** What did not fit, counted as the rows go by. */
   readonly counts: DenseCounts
   /** Filled values by column, counted as the rows go by. */
@@ -40,7 +44,9 @@ export function makeItem(
   const options = definition.grid === 'compact' ? { ...(sessions && { sessions }) } : grid
   const startMs = definition.leading === 'trim' ? Math.max(range.startMs, input.firstMs) : range.startMs
   const slots = slotsOf(definition.grid, timeframe, { startMs, endMs: range.endMs }, options)
-  return { id: input.id, input, timeframe, slots, counts: { offGrid: 0, missing: 0 }, filled: {} }
+  const counts = { offGrid: 0, missing: 0 }
+  const compact = definition.grid === 'compact' && sessions
+  return { id: input.id, input, timeframe, slots, ...(compact && { sessions }), counts, filled: {} }
 }
 
 /**
@@ -50,16 +56,20 @@ export function makeItem(
  */
 export async function* itemFrames(
   engine: Engine,
-  root: string,
   item: Item,
   definition: Definition,
   range: TimeRange,
 ): AsyncGenerator<ExportFrame> {
   const fill = fillOptions(definition)
+  const features = featuresOf(definition)
   // The close stands in for every price, so it is read even where it is not exported.
   const columns = [...new Set([...definition.columns, ...(fill ? ['close'] : [])])]
-  const stored = storedRows(engine, root, item.input, columns, range)
-  const dense = densify(stored, columns, item.slots, ROWS_PER_FRAME, item.counts)
+  const stored =
+    features.length > 0
+      ? featureRows(engine, item.input, { columns, features, range, sessions: item.sessions })
+      : storedRows(engine, item.input, columns, range)
+  const names = [...columns, ...features.map(featureName)]
+  const dense = densify(stored, names, item.slots, ROWS_PER_FRAME, item.counts)
   const whole = fill ? fillFrames(dense, fill) : dense
   let row = 0
   for await (const frame of whole) {

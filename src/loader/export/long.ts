@@ -7,12 +7,12 @@ import { filterFrame, rowAt, sliceFrame } from '../frame.ts'
 import { type Engine, identifier, literal } from '../read/engine.ts'
 import { asTimestamp, ParquetSink } from '../write/parquet-sink.ts'
 import type { ExportFrame, Item } from './item.ts'
-import { type Definition, definitionHash } from './options.ts'
+import { type Definition, definitionHash, valueColumns } from './options.ts'
 import type { FormatWriter, WrittenFile } from './writer.ts'
 
 /**
- * Long frames: `item_id`, `timestamp` (no zone, UTC), then one column `target`, or the columns under their own names.
- * Nothing else, for a trainer takes every further column as something to learn from.
+ * Long frames: `item_id`, `timestamp` (no zone, UTC), then one column `target`, or the columns under their own names,
+ * and the features that were asked for. Nothing else, for a trainer takes every further column as something to learn from.
  */
 export class LongWriter implements FormatWriter {
   readonly #folder: string
@@ -44,16 +44,21 @@ export class LongWriter implements FormatWriter {
 
   async #append(name: string, item: Item, frame: ExportFrame): Promise<void> {
     const { columns, format, fill } = this.#definition
+    const names = valueColumns(this.#definition)
     if (this.#sink?.name !== name) {
       await this.#finish()
-      this.#sink = { name, sink: new ParquetSink(this.#engine, join(this.#folder, name), ['t', ...columns]) }
+      this.#sink = { name, sink: new ParquetSink(this.#engine, join(this.#folder, name), ['t', ...names]) }
     }
     const kept =
       format === 'csv' && fill.policy === 'none'
         ? filterFrame(frame, (row) => frame.present[row] === 1)
         : frame
-    const arrays = [kept.timeMs, ...columns.map((column) => kept.columns[column]!)]
-    await this.#sink.sink.append(arrays, kept.length, longProjection(item.id, columns, format === 'csv'))
+    const arrays = [kept.timeMs, ...names.map((column) => kept.columns[column]!)]
+    await this.#sink.sink.append(
+      arrays,
+      kept.length,
+      longProjection(item.id, names, { csv: format === 'csv', target: columns.length === 1 }),
+    )
   }
 
   #monthName(item: Item, ms: number): string {
@@ -85,11 +90,18 @@ export class LongWriter implements FormatWriter {
   }
 }
 
-/** SQL for the columns of a long frame. In CSV a value that is not known is an empty cell. */
-export function longProjection(id: string, columns: readonly string[], csv: boolean): string {
-  const values = columns.map((column) => {
+/**
+ * SQL for the columns of a long frame; `target` has the first one called that. In CSV a value that is not known is an
+ * empty cell.
+ */
+export function longProjection(
+  id: string,
+  columns: readonly string[],
+  { csv, target }: { readonly csv: boolean; readonly target: boolean },
+): string {
+  const values = columns.map((column, i) => {
     const value = csv ? `nullif(${identifier(column)}, 'nan'::DOUBLE)` : identifier(column)
-    return `${value} AS ${identifier(columns.length === 1 ? 'target' : column)}`
+    return `${value} AS ${identifier(target && i === 0 ? 'target' : column)}`
   })
   return [`${literal(id)} AS item_id`, asTimestamp('t', 'timestamp'), ...values].join(', ')
 }

@@ -4,6 +4,7 @@ import { lakeColumns } from '../../model/lake.ts'
 import { type Series, seriesId } from '../../model/series.ts'
 import { iso, type TimeRange } from '../../model/time.ts'
 import { ConfigError } from '../errors.ts'
+import { checkFeatures, type Feature, featureName } from '../features.ts'
 import type { FillOptions, FillRule } from '../fill.ts'
 
 /** Columns of the lake that can be exported. */
@@ -38,6 +39,30 @@ const windowsSchema = z.strictObject({
   embargo_bars: z.int().min(0).default(0),
 })
 
+const anyColumn = z.enum(exportColumns as [string, ...string[]])
+const named = { column: anyColumn, name: z.string().min(1).max(100).optional() }
+const bars = count(1)
+
+/** A feature as it stands in a definition; of the lake's columns. */
+const featureSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.enum(['return', 'log-return']), ...named, bars: bars.optional() }),
+  z.strictObject({ kind: z.literal('lag'), ...named, bars }),
+  z.strictObject({ kind: z.literal('spread'), ...named, minus: anyColumn }),
+  z.strictObject({ kind: z.literal('volatility'), ...named, window: bars }),
+  z.strictObject({
+    kind: z.literal('rolling'),
+    ...named,
+    statistic: z.enum(['mean', 'std', 'min', 'max', 'sum']),
+    window: bars,
+  }),
+  z.strictObject({
+    kind: z.literal('target'),
+    ...named,
+    horizon: bars,
+    of: z.enum(['value', 'return', 'log-return']).optional(),
+  }),
+])
+
 /** What is exported, whole, as plain data: two equal definitions of equal inputs make equal files. */
 export const definitionSchema = z.strictObject({
   format: z.enum(['long', 'gluonts', 'future', 'windows', 'csv']),
@@ -45,7 +70,9 @@ export const definitionSchema = z.strictObject({
   series: z.array(z.string()).min(1),
   from: isoTime,
   to: isoTime,
-  columns: z.array(z.enum(exportColumns as [string, ...string[]])).min(1),
+  columns: z.array(anyColumn).min(1),
+  /** Columns made of others, beside `columns`; for formats whose readers learn from further columns. */
+  features: z.array(featureSchema).min(1).optional(),
   grid: z.enum(['calendar', 'business-days', 'compact']).default('calendar'),
   fill: z
     .strictObject({
@@ -73,12 +100,13 @@ export type WindowsOptions = z.output<typeof windowsSchema>
 /** What a caller says of a definition: everything that has a default may be left out. */
 export type ExportSettings = Omit<
   z.input<typeof definitionSchema>,
-  'series' | 'from' | 'to' | 'columns' | 'sessions'
+  'series' | 'from' | 'to' | 'columns' | 'features' | 'sessions'
 > & {
   readonly series: readonly Series[]
   readonly range: TimeRange
   /** `close` unless said. */
   readonly columns?: readonly string[]
+  readonly features?: readonly Feature[]
 }
 
 /**
@@ -87,9 +115,10 @@ export type ExportSettings = Omit<
  * @throws ConfigError `loader.bad-export` naming every fault at once.
  */
 export function defineExport(settings: ExportSettings, sessions?: string): Definition {
-  const { series, range, columns = ['close'], ...rest } = settings
+  const { series, range, columns = ['close'], features = [], ...rest } = settings
   return parseDefinition({
     ...rest,
+    ...(features.length > 0 && { features }),
     ...(rest.format === 'gluonts' && { gluonts: rest.gluonts ?? {} }),
     series: [...new Set(series.map(seriesId))].sort(),
     from: iso(range.startMs),
@@ -99,13 +128,16 @@ export function defineExport(settings: ExportSettings, sessions?: string): Defin
   })
 }
 
-/** A definition from data of any kind. @throws ConfigError `loader.bad-export`. */
+/** A definition from data of any kind. @throws ConfigError `loader.bad-export`, `loader.bad-feature`. */
 export function parseDefinition(input: unknown): Definition {
   const parsed = definitionSchema.safeParse(input)
   const faults = parsed.success
     ? crossFaults(parsed.data)
     : parsed.error.issues.map((issue) => `${issue.path.join('.') || 'the definition'}: ${issue.message}`)
-  if (parsed.success && faults.length === 0) return parsed.data
+  if (parsed.success && faults.length === 0) {
+    checkFeatures(featuresOf(parsed.data), [...exportColumns, 'item_id', 'timestamp', 'target'])
+    return parsed.data
+  }
   throw new ConfigError('loader.bad-export', faults.join('; '), {
     hint: 'docs/loader.md lists the options of each format.',
   })
@@ -122,6 +154,13 @@ function crossFaults(definition: Definition): string[] {
     faults.push('layout: monthly does not go with the grid compact')
   if (['gluonts', 'windows'].includes(format) && columns.length > 1)
     faults.push(`columns: ${format} takes one`)
+  const looksAhead = definition.features?.some(({ kind }) => kind === 'target')
+  if (definition.features && !['long', 'csv'].includes(format))
+    faults.push(`features: ${format} has no room for columns beside the one to learn`)
+  else if (looksAhead && format === 'long' && layout === 'single')
+    faults.push(
+      'features: a trainer takes every further column of a long frame for something known in the past, and target looks ahead; it is for csv and for layout: monthly',
+    )
   if (fill.run_max !== undefined && !['previous', 'linear'].includes(fill.policy)) {
     faults.push(`fill.run_max: means nothing with ${fill.policy}`)
   }
@@ -129,6 +168,15 @@ function crossFaults(definition: Definition): string[] {
   if ((definition.fill.run_max ?? 0) > 1_000_000) faults.push('fill.run_max: at most 1000000')
   return faults
 }
+
+export const featuresOf = (definition: Definition): readonly Feature[] =>
+  (definition.features ?? []) as readonly Feature[]
+
+/** The columns of an export's rows in order: those of the lake, then those made of them. */
+export const valueColumns = (definition: Definition): string[] => [
+  ...definition.columns,
+  ...featuresOf(definition).map(featureName),
+]
 
 /** Data as text that is the same whatever the order its keys were given in. */
 export function canonical(value: unknown): string {

@@ -151,6 +151,10 @@ class ParquetLake implements Lake {
     return this.deltas.skipDamaged()
   }
 
+  foldedCopies(series: Series, range: TimeRange, folder: string): Promise<readonly string[]> {
+    return this.reads.foldedCopies(series, range, resolve(folder))
+  }
+
   isFolded(series: Series, month: TimeRange): Promise<boolean> {
     return this.reads.isFolded(series, monthOf(month.startMs))
   }

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { type BarBatch, batchWithin, emptyBatch, lowerBound, sliceBatch } from '../../model/bar.ts'
 import { messageOf } from '../../model/errors.ts'
+import { lakePath } from '../../model/lake.ts'
 import type { Series } from '../../model/series.ts'
 import { monthOf, overlap, type TimeRange } from '../../model/time.ts'
 import { byMonth, mergeBars, ownCopy, withoutBlankColumns } from '../bars.ts'
@@ -10,6 +11,7 @@ import { readError } from './errors.ts'
 import { readExtent } from './extent.ts'
 import type { LakeFolder } from './last-bars.ts'
 import { filesOf } from './listing.ts'
+import { MonthFiles } from './month-files.ts'
 
 /** A lake on the disk with its delta files. */
 export interface LakeParts extends LakeFolder {
@@ -77,6 +79,20 @@ export class LakeReads {
       firstMs: Math.min(inFiles.firstMs, pending.openTimeMs[0]!),
       lastMs: Math.max(inFiles.lastMs, pending.openTimeMs[pending.length - 1]!),
     }
+  }
+
+  /** As the door has it. */
+  async foldedCopies(series: Series, range: TimeRange, folder: string): Promise<readonly string[]> {
+    const { engine, fs } = this.parts
+    const pending = await this.pending(series)
+    const copies = new MonthFiles(folder, engine, fs)
+    const paths: string[] = []
+    for (const { month } of byMonth(pending)) {
+      if (!overlap(month, range)) continue
+      await copies.write(series, month, (await this.month(series, month))!)
+      paths.push(lakePath(series, month.startMs))
+    }
+    return paths
   }
 
   /** Whether the month file holds a bar that is in a delta file too: a fold was interrupted, or is under way. */
