@@ -50,7 +50,8 @@ export function keepComplete(house: OpenHouse, { everyMs, stop, selection }: Pas
       if (wanted.series.length === 0) continue
       state = { ...state, running: true, lastStartedAtMs: clock.nowMs() }
       // A signal of its own: what listens to it goes with the pass.
-      const report = await syncAll(house, wanted, AbortSignal.any([stop]), { command: 'completeness' })
+      const options = { command: 'completeness', keep: 'notable' } as const
+      const report = await syncAll(house, wanted, AbortSignal.any([stop]), options)
       state = {
         ...state,
         passes: state.passes + 1,

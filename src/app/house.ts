@@ -33,6 +33,8 @@ export interface OpenHouse extends House, AsyncDisposable {
   readonly root: string
   readonly config: Config
   readonly lake: Lake
+  /** To be called when a list of instruments was taken in. */
+  readonly instrumentsChanged?: () => void
 }
 
 export interface OpenOptions {
@@ -116,6 +118,7 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
       onEvent,
       concurrency: config.fetch.concurrency,
       calendarOf: kite.calendarOf,
+      instrumentsChanged: kite.instrumentsChanged,
       [Symbol.asyncDispose]: () => all.disposeAsync(),
     }
   } catch (error) {

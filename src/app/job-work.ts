@@ -1,15 +1,18 @@
-import { EverybarError } from '../model/errors.ts'
+import { EverybarError, isEverybarError } from '../model/errors.ts'
 import { parseSeries } from '../model/series.ts'
 import type { EpochMs } from '../model/time.ts'
-import type { Selection } from './api.ts'
+import type { Selection, SyncReport } from './api.ts'
 import type { OpenHouse } from './house.ts'
 import type { Job } from './jobs.ts'
 import { importKiteInto } from './kite-import.ts'
+import { syncInstrumentsInto } from './kite-instruments.ts'
 import { newRunId, runExitCode, syncAll } from './sync.ts'
 import { verifyAll } from './verify.ts'
 
+const PREFIX = 'job:'
+
 /** What a job's runs are called among the others. */
-const commandOf = ({ name }: Job): string => `job:${name}`
+const commandOf = ({ name }: Job): string => `${PREFIX}${name}`
 
 /** Runs looked through for the last one of a job. */
 const RUNS_LOOKED_AT = 1_000
@@ -37,14 +40,62 @@ export async function workOf(
   const own = AbortSignal.any([stop])
   switch (job.run) {
     case 'sync':
-      return runExitCode(await syncAll(house, needed(selection), own, { command }))
+      return ended(house, command, await syncAll(house, needed(selection), own, { command }))
     case 'kite':
-      return runExitCode(await importKiteInto(house, own, { command }))
+      return kiteOnce(house, own, command)
     case 'verify':
       return verifyOnce(house, own, command)
     default:
       return job.run satisfies never
   }
+}
+
+/** Today's list of instruments, then the import. A list that cannot be had leaves the one before in force. */
+async function kiteOnce(house: OpenHouse, stop: AbortSignal, command: string): Promise<number> {
+  if (!house.config.kite?.enabled) {
+    house.onEvent({ event: 'kite_disabled' })
+    return 0
+  }
+  const refused = await takeListIn(house, stop)
+  try {
+    return ended(house, command, await importKiteInto(house, stop, { command }))
+  } catch (error) {
+    throw isEverybarError(error, 'series.no-instruments') && refused ? refused : error
+  }
+}
+
+/** What kept today's list away, said in the log. */
+async function takeListIn(house: OpenHouse, stop: AbortSignal): Promise<EverybarError | undefined> {
+  try {
+    const { added, expired, badLines } = await syncInstrumentsInto(house, {}, stop)
+    house.onEvent({ event: 'instruments_synced', added, expired, bad_lines: badLines })
+    return undefined
+  } catch (error) {
+    if (!isEverybarError(error)) throw error
+    const { code, message } = error
+    house.onEvent({ event: 'instruments_error', level: 'warn', code, message })
+    return error
+  }
+}
+
+/** The exit code of a run; what kept it from being complete is said, each kind once. */
+function ended({ onEvent }: OpenHouse, command: string, report: SyncReport): number {
+  const problems = new Map<string, { readonly message: string; count: number }>()
+  for (const { code, message } of report.series.flatMap((one) => one.problems)) {
+    const known = problems.get(code)
+    if (known) known.count++
+    else problems.set(code, { message, count: 1 })
+  }
+  for (const [code, { message, count }] of problems)
+    onEvent({
+      event: 'job_problem',
+      level: 'warn',
+      job: command.slice(PREFIX.length),
+      code,
+      message,
+      series_count: count,
+    })
+  return runExitCode(report)
 }
 
 function needed(selection: Selection): Selection {

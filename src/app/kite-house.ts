@@ -18,13 +18,16 @@ export interface KiteRooms {
   readonly calendarOf: (instrument: Instrument) => SessionCalendar | undefined
   /** What names a series in tables keyed by token. */
   readonly tokenKeyOf: (series: Series) => string
+  /** A list was taken in: what is known of instruments is read anew. */
+  readonly instrumentsChanged: () => void
 }
 
 export const instrumentBookPath = (root: string): string => join(root, '.everybar', 'instruments.db')
 
 export function kiteRooms({ root, sources, kite }: Config, clock: Clock): KiteRooms {
   const config = sources.kite
-  const book = once(() => listedIn(root))
+  let listed: ReturnType<typeof listedIn> | undefined
+  const book = () => (listed ??= listedIn(root))
   const { closed, sessions } = config.calendar
   const calendars = new Map<string, SessionCalendar | undefined>()
   return {
@@ -48,6 +51,9 @@ export function kiteRooms({ root, sources, kite }: Config, clock: Clock): KiteRo
       const entry = book().get(`${instrument.market.toUpperCase()}:${symbol}`)
       return entry?.tokenKey ?? instrument.symbol
     },
+    instrumentsChanged: () => {
+      listed = undefined
+    },
   }
 }
 
@@ -65,9 +71,4 @@ function listedIn(root: string): ReadonlyMap<string, InstrumentEntry> {
   } finally {
     book[Symbol.dispose]()
   }
-}
-
-function once<T>(make: () => T): () => T {
-  let made: { readonly value: T } | undefined
-  return () => (made ??= { value: make() }).value
 }

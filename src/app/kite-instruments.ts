@@ -44,31 +44,41 @@ export async function syncInstruments(
 ): Promise<InstrumentsReport> {
   const house = await openHouse({ ...ctx, access: 'write', command: 'instruments sync' })
   try {
-    const dump = await fetchLists(house, options.exchanges ?? [], ctx.signal)
-    const exchanges = [...new Set(dump.instruments.map(({ exchange }) => exchange))]
-    const book = openInstrumentBook({ path: instrumentBookPath(house.root) })
-    try {
-      const seenAtMs = house.clock.nowMs()
-      const accept = options.accept ?? false
-      const { expired, ...changes } = book.update('kite', dump.instruments, { seenAtMs, exchanges, accept })
-      await noteEnds(house, expired)
-      for (const { token, from, to } of changes.newOwners)
-        house.onEvent({ event: 'token_changed_owner', level: 'warn', token, from, to })
-      for (const { exchange, symbol, from, to } of changes.newTokens)
-        house.onEvent({ event: 'symbol_changed_token', level: 'warn', exchange, symbol, from, to })
-      return {
-        ...changes,
-        expired: expired.length,
-        exchanges,
-        badLines: dump.badCount,
-        badLine: dump.badLines[0] ? `line ${dump.badLines[0].line}: ${dump.badLines[0].detail}` : null,
-        ...(await storeList(house, book.list({ venue: 'kite', gone: 'also' }))),
-      }
-    } finally {
-      book[Symbol.dispose]()
-    }
+    return await syncInstrumentsInto(house, options, ctx.signal)
   } finally {
     await house[Symbol.asyncDispose]()
+  }
+}
+
+/** The same in a house that is open for writing. Throws as `syncInstruments`. */
+export async function syncInstrumentsInto(
+  house: OpenHouse,
+  options: InstrumentsOptions,
+  signal: AbortSignal,
+): Promise<InstrumentsReport> {
+  const dump = await fetchLists(house, options.exchanges ?? [], signal)
+  const exchanges = [...new Set(dump.instruments.map(({ exchange }) => exchange))]
+  const book = openInstrumentBook({ path: instrumentBookPath(house.root) })
+  try {
+    const seenAtMs = house.clock.nowMs()
+    const accept = options.accept ?? false
+    const { expired, ...changes } = book.update('kite', dump.instruments, { seenAtMs, exchanges, accept })
+    house.instrumentsChanged?.()
+    await noteEnds(house, expired)
+    for (const { token, from, to } of changes.newOwners)
+      house.onEvent({ event: 'token_changed_owner', level: 'warn', token, from, to })
+    for (const { exchange, symbol, from, to } of changes.newTokens)
+      house.onEvent({ event: 'symbol_changed_token', level: 'warn', exchange, symbol, from, to })
+    return {
+      ...changes,
+      expired: expired.length,
+      exchanges,
+      badLines: dump.badCount,
+      badLine: dump.badLines[0] ? `line ${dump.badLines[0].line}: ${dump.badLines[0].detail}` : null,
+      ...(await storeList(house, book.list({ venue: 'kite', gone: 'also' }))),
+    }
+  } finally {
+    book[Symbol.dispose]()
   }
 }
 

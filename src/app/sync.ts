@@ -19,6 +19,11 @@ const GRACE_MS = 5_000
 export interface SyncOptions {
   /** What the run is called among the others; `sync` unless given. */
   readonly command?: string
+  /**
+   * What the ledger keeps of the run: a report of every series, or of those only that were changed or are not complete,
+   * for what is run again and again.
+   */
+  readonly keep?: 'all' | 'notable'
   /** Series worked on at once. */
   readonly seriesAtOnce?: number
   /** Errors that leave a series out without making the run incomplete. */
@@ -62,7 +67,12 @@ export async function syncAll(
     interrupted: stop.aborted,
   }
   const exitCode = runExitCode(report)
-  await house.ledger.putRun({ ...base, endedAtMs: house.clock.nowMs(), exitCode, report: { ...report } })
+  await house.ledger.putRun({
+    ...base,
+    endedAtMs: house.clock.nowMs(),
+    exitCode,
+    report: kept(report, options),
+  })
   house.onEvent({ event: 'run_finished', run_id: runId, complete: report.complete, requests })
   return report
 }
@@ -72,6 +82,13 @@ export const runExitCode = ({
   complete,
   interrupted,
 }: Pick<SyncReport, 'complete' | 'interrupted'>): number => (complete ? 0 : interrupted ? 130 : 3)
+
+function kept(report: SyncReport, { keep }: SyncOptions): Readonly<Record<string, unknown>> {
+  if (keep !== 'notable') return { ...report }
+  const changed = ({ slices }: SeriesReport) => slices.fetched + slices.replayed > 0
+  const series = report.series.filter((one) => !one.complete || changed(one))
+  return { ...report, series, seriesCount: report.series.length }
+}
 
 /** Those of the series the ledger knows. */
 export async function refsOf({ ledger }: OpenHouse, names: readonly string[]) {

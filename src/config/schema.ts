@@ -250,35 +250,48 @@ const stores = z.strictObject({
 })
 
 /** The whole configuration. Unknown keys are refused everywhere. */
-export const configSchema = z.strictObject({
-  root: text
-    .default('~/everybar_data')
-    .describe('Folder of everything everybar keeps. ~ is your home; relative to this file.'),
-  archive: archive.prefault({}).describe('Raw answers, kept for good.'),
-  ledger: z
-    .enum(['sqlite', 'manifest'])
-    .default('sqlite')
-    .describe('What keeps the status of every slice: one database, or one manifest.json per series.'),
-  sources: z
-    .strictObject({
-      binance: binance.prefault({}),
-      kite: kiteSource(httpUrl).prefault({}),
-      ccxt: ccxt.prefault({}),
-    })
-    .prefault({})
-    .describe('Venues and how to reach them.'),
-  series: z.array(seriesEntry).default([]).describe('Series to keep when a command names none.'),
-  kite: kiteImport.optional().describe('What "everybar sync" imports from Kite when it names no series.'),
-  exchanges: exchanges
-    .default({})
-    .describe('Series by exchange, beside `series`: `kraken: [{ symbol: BTC/USD, timeframes: [1h] }]`.'),
-  settings: settings.prefault({}).describe('A collector’s few settings under their usual names.'),
-  logs: logs.prefault({}).describe('Where log lines go, and what they say of this process.'),
-  stores: stores.prefault({}).describe('Where bars are written.'),
-  fetch: fetch.prefault({}).describe('Requests, waits and limits of size.'),
-  serve: serve.prefault({}).describe('HTTP: health, metrics and bars of a running `serve`.'),
-  jobs: jobs.default([]).describe('What `serve` runs by the clock.'),
-})
+export const configSchema = z
+  .strictObject({
+    root: text
+      .default('~/everybar_data')
+      .describe('Folder of everything everybar keeps. ~ is your home; relative to this file.'),
+    archive: archive.prefault({}).describe('Raw answers, kept for good.'),
+    ledger: z
+      .enum(['sqlite', 'manifest'])
+      .default('sqlite')
+      .describe('What keeps the status of every slice: one database, or one manifest.json per series.'),
+    sources: z
+      .strictObject({
+        binance: binance.prefault({}),
+        kite: kiteSource(httpUrl).prefault({}),
+        ccxt: ccxt.prefault({}),
+      })
+      .prefault({})
+      .describe('Venues and how to reach them.'),
+    series: z.array(seriesEntry).default([]).describe('Series to keep when a command names none.'),
+    kite: kiteImport.optional().describe('What "everybar sync" imports from Kite when it names no series.'),
+    exchanges: exchanges
+      .default({})
+      .describe('Series by exchange, beside `series`: `kraken: [{ symbol: BTC/USD, timeframes: [1h] }]`.'),
+    settings: settings.prefault({}).describe('A collector’s few settings under their usual names.'),
+    logs: logs.prefault({}).describe('Where log lines go, and what they say of this process.'),
+    stores: stores.prefault({}).describe('Where bars are written.'),
+    fetch: fetch.prefault({}).describe('Requests, waits and limits of size.'),
+    serve: serve.prefault({}).describe('HTTP: health, metrics and bars of a running `serve`.'),
+    jobs: jobs.default([]).describe('What `serve` runs by the clock.'),
+  })
+  .superRefine(({ jobs: all, kite }, context) => {
+    for (const [i, { run }] of all.entries()) {
+      if (run !== 'kite' || kite) continue
+      const hint = 'Add a `kite` block: it says what is imported.'
+      context.addIssue({
+        code: 'custom',
+        message: 'there is nothing to import',
+        path: ['jobs', i, 'run'],
+        params: { hint },
+      })
+    }
+  })
 
 /** What every command runs with: checked, whole, defaults filled in, never changed. */
 export type Config = z.output<typeof configSchema>

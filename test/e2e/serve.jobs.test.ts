@@ -80,4 +80,59 @@ describe('what runs beside following live', () => {
     const { bars } = await at.json(`/api/v1/bars?series=${BTC}&from=2024-03-01T10:00Z&to=2024-03-01T12:00Z`)
     expect(bars).toHaveLength(120)
   })
+
+  test('Kite’s daily run: at six in the evening in India, today’s list first, then every instrument', async () => {
+    const at = await start({
+      series: [],
+      nowMs: Date.parse('2024-03-05T17:59:20+05:30'),
+      kite: {
+        instruments: 3,
+        requestsPerSecond: Number.POSITIVE_INFINITY,
+        loginEndsAtMs: Number.POSITIVE_INFINITY,
+      },
+      settings: {
+        kite: { bootstrap_from_date: '2024-02-01' },
+        jobs: [{ name: 'daily', schedule: '0 18 * * 1-5', timezone: 'Asia/Kolkata', run: 'kite' }],
+      },
+    })
+    expect((await at.server.ready()).ready, 'a job that fetches watches').toBe(true)
+    const [run] = await at.until(
+      () => ended(at, 'job:daily'),
+      (runs) => runs.length > 0,
+    )
+    expect(run!.exitCode).toBe(0)
+    expect(run!.startedAtMs).toBeGreaterThanOrEqual(Date.parse('2024-03-05T18:00:00+05:30'))
+    expect(at.events.find(({ event }) => event === 'instruments_synced')).toMatchObject({ added: 3 })
+    const { series, total } = await at.json('/api/v1/status')
+    expect(total).toBe(3)
+    for (const one of series)
+      expect(one).toMatchObject({ series: expect.stringMatching(/^kite:nse:/), complete: true })
+    const [named] = series
+    const { bars } = await at.json(
+      `/api/v1/bars?series=${encodeURIComponent(named.series)}&from=2024-02-25T18:30Z&to=2024-03-01T18:30Z`,
+    )
+    expect(bars).toHaveLength(5)
+  })
+
+  test('a login that has ended leaves the job incomplete, and is said', async () => {
+    const at = await start({
+      series: [],
+      nowMs: Date.parse('2024-03-05T17:59:20+05:30'),
+      kite: { instruments: 3, loginEndsAtMs: Date.parse('2024-03-05T06:00:00+05:30') },
+      settings: {
+        kite: {},
+        jobs: [{ name: 'daily', schedule: '0 18 * * *', timezone: 'Asia/Kolkata', run: 'kite' }],
+      },
+    })
+    const problem = await at.until(
+      () => at.events.find(({ event }) => event === 'job_problem' || event === 'job_failed'),
+      (event) => event !== undefined,
+    )
+    expect(problem).toMatchObject({ job: 'daily', code: 'source.login-expired' })
+    const jobs = await at.until(
+      async () => (await at.json('/api/v1/status')).jobs,
+      ([job]) => job.lastEndedAtMs !== null,
+    )
+    expect(jobs).toMatchObject([{ lastExitCode: 3, running: false }])
+  })
 })

@@ -7,6 +7,7 @@ import { configSchema } from '../../src/config/schema.ts'
 import type { Clock, EverybarEvent } from '../../src/model/events.ts'
 import { parseSeries } from '../../src/model/series.ts'
 import { readWhen } from '../../src/model/when.ts'
+import { type KiteSimulatorOptions, startKiteSimulator } from '../../src/simulator/kite-simulator.ts'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/simulator.ts'
 import { type DataServer, runServer } from '../../src/web/data-server.ts'
 
@@ -33,43 +34,59 @@ export interface RunningOptions {
   readonly settings?: Readonly<Record<string, unknown>>
   readonly venue?: SimulatorOptions
   readonly follow?: typeof startLive
+  /** Both venues' clocks and this machine's at the start; `NOW` unless given. */
+  readonly nowMs?: number
+  /** A simulated Kite beside it, and its login in the configuration. */
+  readonly kite?: KiteSimulatorOptions
   /** How many times faster than ours time passes; 60 unless given. */
   readonly speed?: number
 }
 
 /** A data server over a simulated venue, with clocks that run fast. */
 export async function running(options: RunningOptions = {}): Promise<Running> {
-  const { series = ['binance:spot:BTCUSDT:1m'], from = '2024-03-01T10:00Z', speed = 60 } = options
+  const {
+    series = ['binance:spot:BTCUSDT:1m'],
+    from = '2024-03-01T10:00Z',
+    speed = 60,
+    nowMs = NOW,
+  } = options
   const ticks = () => performance.now() * speed
   const venue = await startSimulator({
     seed: 5,
     fromMs: Date.parse('2024-03-01T00:00Z'),
     weightLimit: Number.POSITIVE_INFINITY,
-    nowMs: NOW,
+    nowMs,
     ticks,
     ...options.venue,
   })
   const startedAt = ticks()
   const clock: Clock = {
-    nowMs: () => NOW + Math.floor(ticks() - startedAt),
+    nowMs: () => nowMs + Math.floor(ticks() - startedAt),
     monotonicMs: ticks,
     sleep: async (ms, signal) => {
       await sleep(Math.max(0, ms) / speed, undefined, signal ? { signal } : {})
     },
   }
+  const kite = options.kite && (await startKiteSimulator({ nowMs, ticks, ...options.kite }))
   const root = mkdtempSync(join(tmpdir(), 'everybar-serve-'))
   const events: EverybarEvent[] = []
   const stop = new AbortController()
   const { serve, ...settings } = options.settings ?? {}
   const config = configSchema.parse({
     root,
-    sources: { binance: { base_url: venue.url } },
+    sources: {
+      binance: { base_url: venue.url },
+      ...(kite && {
+        kite: { base_url: kite.url, api_key: kite.apiKey, access_token: kite.accessToken() },
+      }),
+    },
     fetch: { backoff_base_ms: 1_000, backoff_max_ms: 4_000 },
     serve: { port: 0, ...(serve as object | undefined) },
     ...settings,
   })
   const undo = async () => {
     await venue.close()
+    await kite?.close()
     rmSync(root, { recursive: true, force: true })
   }
   try {

@@ -33,6 +33,7 @@ describe('jobs', () => {
 jobs:
   - { name: kite-daily, schedule: "0 18 * * 1-5", timezone: Asia/Kolkata, run: kite }
   - { name: prove, schedule: "@daily", run: verify }
+kite: {}
 `)
     expect(jobs).toEqual([
       { name: 'kite-daily', schedule: '0 18 * * 1-5', timezone: 'Asia/Kolkata', run: 'kite' },
@@ -63,6 +64,12 @@ jobs:
     expect(found).toHaveLength(1)
     expect(found[0]).toMatchObject({ path: `jobs.0.${key}`, hint: expect.stringContaining(hint) })
     expect(found[0]!.where).toMatch(/^everybar\.yaml:3:\d+$/)
+  })
+
+  test('an import of nothing is a fault', () => {
+    expect(faults('jobs:\n  - { name: a, schedule: "0 1 * * *", run: kite }\n')).toMatchObject([
+      { path: 'jobs.0.run', where: 'everybar.yaml:2:44', hint: expect.stringContaining('`kite` block') },
+    ])
   })
 
   test('two of one name are a fault at the second', () => {
