@@ -1,6 +1,8 @@
-import { EverybarError, isEverybarError } from '../model/errors.ts'
+import type { RunRecord } from '../ledger/ledger.ts'
+import { EverybarError, isEverybarError, messageOf } from '../model/errors.ts'
 import { parseSeries } from '../model/series.ts'
 import type { EpochMs } from '../model/time.ts'
+import { compactLake } from '../pipeline/compact.ts'
 import type { Selection, SyncReport } from './api.ts'
 import type { OpenHouse } from './house.ts'
 import type { Job } from './jobs.ts'
@@ -45,6 +47,8 @@ export async function workOf(
       return kiteOnce(house, own, command)
     case 'verify':
       return verifyOnce(house, own, command)
+    case 'compact':
+      return compactOnce(house, own, command)
     default:
       return job.run satisfies never
   }
@@ -107,17 +111,39 @@ function needed(selection: Selection): Selection {
 }
 
 async function verifyOnce(house: OpenHouse, stop: AbortSignal, command: string): Promise<number> {
-  const { ledger, clock, onEvent } = house
+  return asRun(house, command, async (runId) => {
+    // Named, so that what others are just writing is taken for no stray.
+    const series = (await house.ledger.series()).map(({ seriesId }) => parseSeries(seriesId))
+    const report = await verifyAll(house, { series }, {}, stop)
+    const { faultCount, complete } = report
+    const told = { faults: faultCount, complete, at_ms: house.clock.nowMs() }
+    house.onEvent({ event: 'verify_done', run_id: runId, ...told })
+    return { exitCode: faultCount > 0 ? 4 : complete ? 0 : 3, report: { ...report } }
+  })
+}
+
+async function compactOnce(house: OpenHouse, stop: AbortSignal, command: string): Promise<number> {
+  return asRun(house, command, async () => {
+    return { exitCode: 0, report: { ...(await compactLake(house, house.lake, stop)) } }
+  })
+}
+
+/** Does work as a run of the ledger. One that throws stands there as failed. */
+async function asRun(
+  { ledger, clock }: OpenHouse,
+  command: string,
+  work: (runId: string) => Promise<Pick<RunRecord, 'report'> & { readonly exitCode: number }>,
+): Promise<number> {
   const startedAtMs = clock.nowMs()
   const run = { runId: newRunId(startedAtMs), command, startedAtMs }
   await ledger.putRun({ ...run, endedAtMs: null, exitCode: null, report: {} })
-  // Named, so that what others are just writing is taken for no stray.
-  const series = (await ledger.series()).map(({ seriesId }) => parseSeries(seriesId))
-  const report = await verifyAll(house, { series }, {}, stop)
-  const { faultCount, complete } = report
-  const exitCode = faultCount > 0 ? 4 : complete ? 0 : 3
-  const endedAtMs = clock.nowMs()
-  await ledger.putRun({ ...run, endedAtMs, exitCode, report: { ...report } })
-  onEvent({ event: 'verify_done', run_id: run.runId, faults: faultCount, complete, at_ms: endedAtMs })
-  return exitCode
+  try {
+    const { exitCode, report } = await work(run.runId)
+    await ledger.putRun({ ...run, endedAtMs: clock.nowMs(), exitCode, report })
+    return exitCode
+  } catch (error) {
+    const report = { error: messageOf(error) }
+    await ledger.putRun({ ...run, endedAtMs: clock.nowMs(), exitCode: 1, report })
+    throw error
+  }
 }

@@ -72,8 +72,8 @@ export const jobs = z
         .default('UTC')
         .describe('Whose clock the schedule means.'),
       run: z
-        .enum(['sync', 'kite', 'verify'])
-        .describe('sync: the configured series; kite: the import of the `kite` block; verify.'),
+        .enum(['sync', 'kite', 'verify', 'compact'])
+        .describe('sync: the configured series; kite: the import of the `kite` block; verify; compact.'),
     }),
   )
   .superRefine((all, context) => {

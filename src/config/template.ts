@@ -171,7 +171,7 @@ series:
 #  # A lag for each series among the metrics.
 #  series_label: false
 
-# What "everybar serve" runs by the clock: sync, kite or verify.
+# What "everybar serve" runs by the clock: sync, kite, verify or compact.
 #jobs: []
 #  # - { name: kite-daily, schedule: "0 18 * * 1-5", timezone: Asia/Kolkata, run: kite }
 `

@@ -23,12 +23,13 @@ describe('what runs beside following live', () => {
     const jobs = [
       { name: 'again', run: 'sync', ...minutely },
       { name: 'prove', run: 'verify', ...minutely },
+      { name: 'fold', run: 'compact', ...minutely },
     ]
     const at = await start({
       series: [BTC, ETH],
       settings: { jobs, serve: { completeness_seconds: 60 }, logs: { service_name: 'test' } },
     })
-    const commands = ['completeness', 'job:again', 'job:prove']
+    const commands = ['completeness', 'job:again', 'job:prove', 'job:fold']
     await at.until(
       async () => Promise.all(commands.map(async (command) => (await ended(at, command)).length)),
       (counts) => counts.every((count) => count >= 2),
@@ -38,7 +39,9 @@ describe('what runs beside following live', () => {
     expect(told).toMatchObject([
       { name: 'again', run: 'sync', lastExitCode: 0, nextAtMs: expect.any(Number) },
       { name: 'prove', run: 'verify', lastExitCode: 0, nextAtMs: expect.any(Number) },
+      { name: 'fold', run: 'compact', lastExitCode: 0, nextAtMs: expect.any(Number) },
     ])
+    expect(at.events.some(({ event, rows }) => event === 'lake_compacted' && Number(rows) > 0)).toBe(true)
     const metrics = await (await at.get('/metrics')).text()
     expect(metrics).toMatch(/^everybar_job_last_exit_code\{job="prove"\} 0$/m)
     expect(metrics).toMatch(/^everybar_last_verify_timestamp_seconds 17\d{8}/m)

@@ -76,6 +76,13 @@ describe('the view bars', () => {
     expect(await ask(countSql)).toEqual(counts)
   })
 
+  test('is the same after two foldings at once: the second finds nothing left', async () => {
+    const both = await Promise.all([lake.compact(), lake.compact()])
+    expect(both.map(({ files }) => files)).toEqual([2, 0])
+    expect(await ask(countSql)).toEqual(counts)
+    expect(await lake.deltaState()).toMatchObject({ files: 0, rows: 0 })
+  })
+
   test('counts a bar once that was folded and whose delta file is still there, with the value of the month file', async () => {
     const folder = join(root, 'lake', '.delta')
     const names = await readdir(folder)

@@ -159,7 +159,12 @@ class ParquetLake implements Lake {
     return this.reads.isFolded(series, monthOf(month.startMs))
   }
 
-  async compact({ each = (_, fold) => fold(), signal }: CompactOptions = {}): Promise<Compacted> {
+  /** One at a time: the next one folds what is left. */
+  compact(options: CompactOptions = {}): Promise<Compacted> {
+    return this.turns.take('compact', () => this.compactNow(options))
+  }
+
+  private async compactNow({ each = (_, fold) => fold(), signal }: CompactOptions): Promise<Compacted> {
     const [skipped] = await this.deltas.skippedNames()
     if (skipped !== undefined) throw corrupt(join(this.root, DELTA_FOLDER, skipped), 'is damaged')
     await this.deltas.refresh()
