@@ -9,6 +9,8 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     maxWorkers: 3,
+    // Tests that run side by side within a file mostly wait for a clock.
+    maxConcurrency: 8,
     pool: 'forks',
     reporters: ['default', './test/summary-reporter.ts'],
   },

@@ -41,6 +41,16 @@ export class LiveSettler {
     for (const store of house.stores) this.behind.set(store.name, new Set())
   }
 
+  /** Notes which stores lack bars of a series, so that none is said to have all of it by what comes next. */
+  async look({ ref, id }: SeriesJob): Promise<void> {
+    for (const [name, behind] of this.behind) {
+      for await (const _ of this.#house.ledger.unstored(ref, name)) {
+        behind.add(id)
+        break
+      }
+    }
+  }
+
   /** Resolves when the ledger knows the answer and every store that could has its bars. */
   add(caught: Caught): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()

