@@ -2,7 +2,14 @@ import { createHash } from 'node:crypto'
 import { type FileSystem, faultCode, TEMPORARY_PREFIX, type WritableFile } from '../model/filesystem.ts'
 import { diskFull, notWritable } from './faults.ts'
 import type { Ledger, LedgerSeries } from './ledger.ts'
-import { entryOf, type ManifestPlace, manifestHead, manifestLine, summaryOf } from './manifest-format.ts'
+import {
+  entryOf,
+  type ManifestPlace,
+  manifestHead,
+  manifestLine,
+  nameOf,
+  summaryOf,
+} from './manifest-format.ts'
 import { noCounts } from './status.ts'
 
 const FACT = 'manifest-export'
@@ -44,7 +51,7 @@ export async function exportManifest({
     const sha256 = hash.digest('hex')
     const changed = !exists || (await hashOf(files, place.path)) !== sha256
     if (changed) await writeManifest(files, place.path, pieces(ledger, series, place))
-    await ledger.putFact(series, FACT, { revision })
+    await ledger.putFact(series, FACT, { revision, names: nameOf(place, ANY_ID) })
     return changed
   } catch (error) {
     throw exportFault(error, place.path)
@@ -66,12 +73,17 @@ export async function exportState({
   try {
     if ((await files.size(place.path)) === undefined) return 'missing'
     const own = createHash('sha256')
-    for await (const piece of pieces(ledger, series, place)) own.update(piece)
+    // As answers were named then: a setting may have changed since.
+    const names = String(fact.names ?? nameOf(place, ANY_ID))
+    const then = { ...place, relativePath: (id: string) => names.replace(ANY_ID, id) }
+    for await (const piece of pieces(ledger, series, then)) own.update(piece)
     return own.digest('hex') === (await hashOf(files, place.path)) ? 'level' : 'differs'
   } catch (error) {
     throw exportFault(error, place.path)
   }
 }
+
+const ANY_ID = '0'.repeat(32)
 
 async function hashOf(files: FileSystem, path: string): Promise<string> {
   return createHash('sha256')

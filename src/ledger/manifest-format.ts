@@ -46,10 +46,14 @@ export interface ManifestSummary {
 
 const time = (ms: number | null): string | null => (ms === null ? null : iso(ms))
 
-export function entryOf(record: SliceRecord, { relativePath }: ManifestPlace): ManifestEntry {
+/** How an answer is named in the manifest. */
+export const nameOf = ({ relativePath }: ManifestPlace, sliceId: string): string =>
+  relativePath?.(sliceId) ?? `responses/${sliceId}.json`
+
+export function entryOf(record: SliceRecord, place: ManifestPlace): ManifestEntry {
   return {
     slice_id: record.sliceId,
-    relative_path: relativePath?.(record.sliceId) ?? `responses/${record.sliceId}.json`,
+    relative_path: nameOf(place, record.sliceId),
     status: record.status,
     http_status: record.httpStatus,
     n_items: record.items,

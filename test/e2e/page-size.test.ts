@@ -27,7 +27,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-/** A root whose pages may hold another number of bars at every call. */
+/** A root whose pages may hold another number of bars at every call, packed where it is not the usual one. */
 function rootOf(name: string, ledger: 'sqlite' | 'manifest') {
   const config = (limit?: number) =>
     configSchema.parse({
@@ -35,6 +35,7 @@ function rootOf(name: string, ledger: 'sqlite' | 'manifest') {
       ledger,
       sources: { binance: { base_url: venue.url } },
       fetch: { attempts: 1, backoff_base_ms: 1 },
+      archive: { compression: limit === undefined ? 'none' : 'zstd' },
       ...(limit !== undefined && { settings: { history_page_limit: limit } }),
     })
   return {

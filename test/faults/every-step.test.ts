@@ -43,6 +43,26 @@ describe.each(scenarios)('a sync, the root as it is %s', (name) => {
       ).toBe(true)
   })
 
+  test('what gets its name is on disk before, its folder after, and only then the ledger is told', () => {
+    const { trace } = scenario
+    const named = trace.flatMap((step, at) => {
+      const [, temporary] = /^rename(?:Sync)? (\S*(?:lake\/\.tmp|responses)\/\S+)$/.exec(step) ?? []
+      return temporary === undefined ? [] : [{ temporary, at }]
+    })
+    expect(named.length).toBeGreaterThan(1)
+    for (const { temporary, at } of named) {
+      const told = trace.indexOf('sqlite exec COMMIT', at)
+      const folder = temporary.startsWith('lake/')
+        ? /^f?sync(Sync)? lake\/\w+\/\d{4}\/\d{2}$/
+        : /^f?sync(Sync)? .*\/responses$/
+      const synced = trace.findIndex(
+        (step) => /^f?(data)?sync(Sync)? /.test(step) && step.endsWith(` ${temporary}`),
+      )
+      const kept = trace.findIndex((step, i) => i > at && folder.test(step))
+      expect([synced >= 0, synced < at, at < kept, kept < told], temporary).toEqual([true, true, true, true])
+    }
+  })
+
   test.each(actions)(
     `%s: nothing lost, nothing twice, and the next run mends it (seed ${seed})`,
     async (action) => {

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
@@ -71,6 +72,98 @@ describe('this machine’s clock', () => {
       const { data } = (await runHere(['query', sql, '--root', root, '--json'])).json()
       expect(data).toEqual([{ last: nowMs - 6_000 - MINUTE_MS }])
     })
+  })
+})
+
+describe('this machine’s time zone', () => {
+  test.each(['America/New_York', 'Pacific/Apia'])(
+    '%s: the same bars, the same words, days that begin at midnight UTC',
+    async (TZ) => {
+      await inFolder(async (root) => {
+        expect((await sync(root, { env: { TZ } })).json()).toMatchObject({
+          code: 0,
+          data: { complete: true },
+        })
+        expect(lakeHashes(root)).toEqual(undisturbed)
+        const said = async (zone: string, ...args: string[]) =>
+          (await runCli([...args, '--root', root], { env: { TZ: zone } })).stdout
+        for (const command of [
+          ['gaps'],
+          ['status'],
+          ['query', 'SELECT min(open_time), max(open_time) FROM bars'],
+        ])
+          expect(await said(TZ, ...command)).toBe(await said('UTC', ...command))
+        const day = ['verify', BTC, '--from', '2024-01-31', '--to', '2024-02-01', '--json']
+        expect(JSON.parse(await said(TZ, ...day)).data.series[0]).toMatchObject({
+          range: { startMs: Date.UTC(2024, 0, 31), endMs: Date.UTC(2024, 1, 1) },
+          complete: true,
+        })
+      })
+    },
+  )
+})
+
+test('a run that is killed goes on under another configuration: other pages, packing, pace and range', async () => {
+  await inFolder(async (root) => {
+    venue.resetStats()
+    const killed = await runCli(['sync', BTC, '--from', '2024-01-31', '--root', root], {
+      env: { EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url, EVERYBAR__FETCH__CONCURRENCY: '1' },
+      onSpawn: async (child) => {
+        while (venue.stats().klines.requests < 3) await sleep(2)
+        child.kill('SIGKILL')
+      },
+    })
+    expect(killed.signal).toBe('SIGKILL')
+    const other = {
+      EVERYBAR__ARCHIVE__COMPRESSION: 'zstd',
+      EVERYBAR__SETTINGS__HISTORY_PAGE_LIMIT: '300',
+      EVERYBAR__FETCH__CONCURRENCY: '4',
+    }
+    expect((await sync(root, { env: other })).json()).toMatchObject({ code: 0, data: { complete: true } })
+    expect((await sync(root)).json()).toMatchObject({ code: 0, data: { complete: true } })
+    const to = new Date(nowMs - 6_000).toISOString()
+    expect((await runCli(['verify', BTC, ...RANGE, '--to', to, '--deep', '--root', root])).code).toBe(0)
+    const fresh = await inFolder(async (folder) => {
+      await sync(folder)
+      return rowsIn(folder)
+    })
+    expect(await rowsIn(root)).toEqual(fresh)
+  })
+})
+
+/** Bars of the range: smaller pages begin nearer to it. */
+async function rowsIn(root: string): Promise<unknown> {
+  const sql =
+    "SELECT md5(string_agg(b::VARCHAR, ' ' ORDER BY open_time)) AS all FROM bars b WHERE open_time >= '2024-01-30'"
+  return (await runCli(['query', sql, '--root', root, '--json'])).json().data
+}
+
+describe('a run that crosses midnight, the end of a month', () => {
+  test('has only bars that had closed when they were asked for; the next one has the rest', async () => {
+    const midnight = Date.UTC(2024, 1, 1)
+    const live = await startSimulator({ seed: 4, weightLimit: 1e9, rttMs: 150, nowMs: midnight - 2_500 })
+    try {
+      await inFolder(async (root) => {
+        const env = { EVERYBAR__SOURCES__BINANCE__BASE_URL: live.url, EVERYBAR__FETCH__CONCURRENCY: '1' }
+        const run = (...args: string[]) => runCli([...args, '--root', root, '--json'], { env })
+        const wanted = ['binance:spot:BTCUSDT:1m', 'binance:spot:BTCUSDT:1h', 'binance:spot:BTCUSDT:1d']
+        expect((await run('sync', ...wanted, '--from', '2024-01-20')).json()).toMatchObject({ code: 0 })
+        const asked = live.log().map(({ atMs }) => atMs)
+        expect([Math.min(...asked) < midnight, Math.max(...asked) > midnight]).toEqual([true, true])
+        const sql = `SELECT count(*)::INTEGER AS early FROM bars WHERE timeframe = '1m' AND open_time >= '2024-02-01'`
+        expect((await run('query', sql)).json().data).toEqual([{ early: 0 }])
+        live.setNow(midnight + 3_600_000 + 30_000, { held: true })
+        expect((await run('sync', ...wanted, '--from', '2024-01-20')).json()).toMatchObject({ code: 0 })
+        const hashes = lakeHashes(root)
+        expect((await run('verify')).json().data.faults).toEqual([])
+        await inFolder(async (fresh) => {
+          await runCli(['sync', ...wanted, '--from', '2024-01-20', '--root', fresh], { env })
+          expect(lakeHashes(fresh)).toEqual(hashes)
+        })
+      })
+    } finally {
+      await live.close()
+    }
   })
 })
 

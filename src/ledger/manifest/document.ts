@@ -84,9 +84,14 @@ function storedBySlice(book: SeriesBook): Map<string, NonNullable<OwnEntry['stor
 }
 
 /**
+ * What a document says, and how it names answers, where it names one: how a new one would be named now may be otherwise.
+ *
  * @throws EverybarError `ledger.newer-version`, `ledger.corrupt` (abort).
  */
-export function readDocument(text: string, path: string): { series?: LedgerSeries; book: SeriesBook } {
+export function readDocument(
+  text: string,
+  path: string,
+): { series?: LedgerSeries; book: SeriesBook } & Pick<ManifestPlace, 'relativePath'> {
   const json = parse(text, path)
   const version = json.version
   if (typeof version !== 'number' || !isObject(json.slices))
@@ -99,7 +104,19 @@ export function readDocument(text: string, path: string): { series?: LedgerSerie
   } catch (error) {
     throw corrupt(path, error instanceof Error ? error.message : String(error), error)
   }
-  return { ...(own && { series: { seriesId: own.series_id, endpoint: own.endpoint } }), book }
+  return {
+    ...(own && { series: { seriesId: own.series_id, endpoint: own.endpoint } }),
+    book,
+    ...namesIn(json.slices),
+  }
+}
+
+function namesIn(slices: Json): Pick<ManifestPlace, 'relativePath'> {
+  for (const entry of Object.values(slices) as ManifestEntry[]) {
+    const parts = entry.relative_path?.split(entry.slice_id)
+    return parts?.length === 2 ? { relativePath: (id) => parts.join(id) } : {}
+  }
+  return {}
 }
 
 function fill(book: SeriesBook, slices: Json, own: OwnHead | undefined): void {

@@ -186,7 +186,8 @@ class ManifestLedger implements Ledger {
       const place = this.#placeOf(series)
       const text = await readText(this.#files, place.path)
       if (text === undefined) continue
-      if (writeDocument(series, place, readDocument(text, place.path).book) !== text)
+      const { book, relativePath } = readDocument(text, place.path)
+      if (writeDocument(series, { ...place, ...(relativePath && { relativePath }) }, book) !== text)
         faults.push({ path: place.path, detail: 'it is not written as everybar writes it' })
     }
     return { sealed: false, faults }
