@@ -50,6 +50,20 @@ async function inLive(
   }
 }
 
+/** A store as an object of its own, to be changed. */
+function bound(store: Store): Store {
+  return {
+    traits: store.traits,
+    name: store.name,
+    commit: (...args) => store.commit(...args),
+    append: (...args) => store.append(...args),
+    replace: (...args) => store.replace(...args),
+    scan: (...args) => store.scan(...args),
+    extent: (...args) => store.extent(...args),
+    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+  }
+}
+
 /** What is stored is, bar for bar, what an ordinary sync of another root gets. */
 async function isTrue(live: LiveHouse): Promise<void> {
   const columns = 'SELECT epoch_ms(open_time) AS ms, open, high, low, close, volume FROM bars'
@@ -317,6 +331,37 @@ describe.concurrent('live', () => {
         await isTrue(live)
       }),
   )
+
+  test('the bar that forms goes to a store that wants it, apart, and into no other place', () =>
+    inLive(async (live) => {
+      const final: number[] = []
+      const forming: { readonly openTimeMs: number; readonly nowMs: number; readonly wasFinal: boolean }[] =
+        []
+      const store = openMemoryStore({ name: 'second' })
+      const watching: Store = {
+        ...bound(store),
+        append: (entries) => {
+          for (const { batch } of entries) final.push(...batch.openTimeMs)
+          return store.append(entries)
+        },
+        provisional: async (entries) => {
+          for (const { batch } of entries)
+            for (const openTimeMs of batch.openTimeMs)
+              forming.push({ openTimeMs, nowMs: live.venue.now(), wasFinal: final.includes(openTimeMs) })
+        },
+      }
+      await live.follow([BTC], {
+        from: '2024-03-01T11:50Z',
+        minutes: 90,
+        wrap: (house) => ({ ...house, stores: [...house.stores, watching] }),
+        until: () => forming.length >= 3,
+      })
+      expect(forming.filter(({ wasFinal }) => wasFinal)).toEqual([])
+      for (const { openTimeMs, nowMs } of forming) expect(openTimeMs).toBeLessThanOrEqual(nowMs)
+      const lake = await stored(live)
+      expect(lake.last).toBe(final.at(-1))
+      expect(forming.at(-1)!.openTimeMs).toBeGreaterThan(lake.last)
+    }))
 
   test('a new series without a start is followed from its last closed bar', () =>
     inLive(async (live) => {
