@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -32,9 +33,11 @@ async function serving(
   options: RunOptions & {
     readonly ask?: (url: string) => Promise<void>
     readonly signals?: readonly NodeJS.Signals[]
+    /** Called once it says that it is stopping. */
+    readonly onStopping?: (child: ChildProcess) => void
   },
 ): Promise<{ readonly result: CliResult; readonly log: readonly Line[]; readonly asked: unknown }> {
-  const { ask = async () => {}, signals = ['SIGTERM'], env = {} } = options
+  const { ask = async () => {}, signals = ['SIGTERM'], env = {}, onStopping } = options
   let asked: Promise<unknown> | undefined
   const result = await runCli(args, {
     ...options,
@@ -53,6 +56,9 @@ async function serving(
       }
       child.stdout!.on('data', hear)
       child.stderr!.on('data', hear)
+      child.stderr!.on('data', (text: string) => {
+        if (text.includes('finishing what is in flight')) onStopping?.(child)
+      })
     },
   })
   return { result, log: args.includes('--json') ? [] : linesOf(result.stdout), asked: await asked }
@@ -104,6 +110,28 @@ describe('everybar serve', () => {
         const { result } = await serving(args, { ask: (url) => until(`${url}/readyz`, 503) })
         expect(result.code).toBe(143)
         expect(result.json()).toMatchObject({ ok: false, code: 143, data: { level: false } })
+      } finally {
+        venue.setFaults('')
+      }
+    }))
+
+  test('a second signal stops it at once', () =>
+    inFolder(async (root) => {
+      venue.setFaults('stall')
+      venue.resetStats()
+      try {
+        const args = ['serve', BTC, '--from', '-5h', '--root', root, '--port', '0']
+        const { result, log } = await serving(args, {
+          ask: async () => {
+            while (!venue.log().some(({ path }) => path.endsWith('/klines')))
+              await new Promise((next) => setTimeout(next, 20))
+          },
+          signals: ['SIGINT'],
+          onStopping: (child) => child.kill('SIGTERM'),
+        })
+        expect(result.code).toBe(130)
+        expect(log.map(({ event }) => event)).not.toContain('run_finished')
+        expect((await runHere(['status', '--root', root])).code, 'the root is free and whole').toBe(0)
       } finally {
         venue.setFaults('')
       }
