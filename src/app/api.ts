@@ -74,6 +74,7 @@ export interface SeriesReport {
   readonly slices: {
     readonly planned: number
     readonly fetched: number
+    /** Archived answers given to stores that lacked them; one that two stores lacked counts twice. */
     readonly replayed: number
     readonly failed: number
     readonly quarantined: number

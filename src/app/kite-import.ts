@@ -242,12 +242,13 @@ const inTheFuture = ({ bootstrap_from_date }: Settings): EverybarError =>
     path: 'kite.bootstrap_from_date',
   })
 
-const noMatch = ({ instrument_types, exchanges }: Settings): EverybarError =>
-  new EverybarError(
-    'series.no-match',
-    `no instrument matches kite.instrument_types [${instrument_types}] and kite.exchanges [${exchanges}] with the other filters`,
-    {
-      recovery: 'abort',
-      hint: 'See what there is: everybar instruments list kite --type EQ --exchange NSE.',
-    },
-  )
+const filters = ['instrument_types', 'exchanges', 'segments', 'symbols', 'expiry_from', 'expiry_to'] as const
+
+function noMatch(settings: Settings): EverybarError {
+  const used = filters.filter((name) => (settings[name]?.length ?? 0) > 0)
+  const all = used.map((name) => `kite.${name} ${[settings[name]].flat().join(', ')}`)
+  return new EverybarError('series.no-match', `no instrument matches all of ${all.join('; ')}`, {
+    recovery: 'abort',
+    hint: 'See what there is, filter by filter: everybar instruments list kite --limit 20. Case counts.',
+  })
+}

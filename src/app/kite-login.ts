@@ -177,7 +177,7 @@ function refused(cause: unknown): EverybarError {
 const noLogin = (what: string): EverybarError =>
   new EverybarError('source.login-expired', what, {
     recovery: 'abort',
-    hint: 'Run "everybar kite login", then the same command again: it goes on where it stopped.',
+    hint: 'Run "everybar kite login", or set EVERYBAR_KITE_ACCESS_TOKEN; then the same command again: it goes on where it stopped.',
   })
 
 const missing = (key: 'api_key' | 'api_secret'): EverybarError =>

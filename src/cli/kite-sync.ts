@@ -1,10 +1,12 @@
 import type { KiteSummary, Selection, SyncReport } from '../app/api.ts'
 import type { KitePlan } from '../app/kite-import.ts'
+import { EverybarError } from '../model/errors.ts'
 import type { Cli } from './cli.ts'
 import { exitCodeOfProblems, exitCodes } from './exit-code.ts'
 import { counted, duration, number } from './format.ts'
 import type { Outcome } from './output.ts'
 import { noteProblems } from './problems.ts'
+import type { SelectionOptions } from './selection.ts'
 
 /** A list older than this has missed new instruments. */
 const LIST_AGE_WARN_MS = 7 * 86_400_000
@@ -15,17 +17,19 @@ const ROWS_MAX = 50
 export async function syncWithKite(
   cli: Cli,
   also: Partial<Selection>,
+  flags: SelectionOptions & { readonly recheck?: string },
   syncText: (report: SyncReport) => string,
 ): Promise<Outcome> {
   const ctx = await cli.app()
   const series = also.series ?? []
   if (!ctx.config.kite?.enabled) {
-    cli.note('kite: disabled by the configuration (kite.enabled: false)')
-    if (series.length === 0) return { data: { kite: 'disabled' }, text: 'nothing to do', report: true }
+    const nothing = disabled(cli)
+    if (series.length === 0) return nothing
     const { sync } = await import('../app/commands.ts')
     const report = await sync(ctx, { ...also, series })
     return outcomeOf(cli, report, syncText(report))
   }
+  if (series.length === 0) refuseRange(flags)
   const { importKite } = await import('../app/kite-import.ts')
   const report = await importKite(ctx, {
     ...(series.length > 0 && { also: { ...also, series } }),
@@ -38,8 +42,26 @@ export async function syncWithKite(
   return outcomeOf(cli, report, text.join('\n\n'))
 }
 
+function disabled(cli: Cli): Outcome {
+  cli.note('kite: disabled by the configuration (kite.enabled: false)')
+  return { data: { kite: 'disabled' }, text: 'nothing to do', report: true }
+}
+
+/** A range on the command line would be passed over in silence: the import has its own. */
+function refuseRange(flags: SelectionOptions & { readonly recheck?: string }): void {
+  const flag = (['from', 'to', 'recheck'] as const).find((name) => flags[name] !== undefined)
+  if (flag === undefined) return
+  throw new EverybarError('cli.usage', `--${flag} is not for the Kite import`, {
+    recovery: 'abort',
+    hint: 'It begins on kite.bootstrap_from_date and ends with the last final bar. Name series for another range: everybar sync kite:nse:RELIANCE:1d --from 2024-01-01.',
+    path: `--${flag}`,
+  })
+}
+
 /** `plan` where the configuration has a `kite` block: what the import would ask for. */
-export async function planWithKite(cli: Cli): Promise<Outcome> {
+export async function planWithKite(cli: Cli, flags: SelectionOptions): Promise<Outcome> {
+  if (!(await cli.app()).config.kite?.enabled) return disabled(cli)
+  refuseRange(flags)
   const { planKite } = await import('../app/kite-import.ts')
   const plan = await planKite(await cli.app())
   return { data: { kite: plan }, text: planText(plan) }

@@ -1,15 +1,11 @@
 import { z } from 'zod'
+import { isDay } from '../model/when.ts'
 
 /** Fields that hold secrets; see `schema.ts`. */
 const secret = { writeOnly: true } as const
 const text = z.string().min(1)
 
 const day = z.string().refine(isDay, { error: 'not a day', params: { hint: 'Write it as 1995-01-01.' } })
-
-function isDay(value: string): boolean {
-  const ms = /^\d{4}-\d{2}-\d{2}$/.test(value) ? Date.parse(`${value}T00:00:00Z`) : Number.NaN
-  return !Number.isNaN(ms) && new Date(ms).toISOString().slice(0, 10) === value
-}
 
 const intervals = [
   ...(['minute', '3minute', '5minute', '10minute', '15minute', '30minute', '60minute', 'day'] as const),
@@ -57,8 +53,7 @@ export const kiteSource = (httpUrl: z.ZodType<string, string>) =>
 
 const names = (example: string) => z.array(z.string().min(1)).describe(example)
 
-/** `kite`: the daily import. */
-export const kiteImport = z.strictObject({
+const settings = z.strictObject({
   enabled: z.boolean().default(true).describe('false: everybar sync says so and leaves the venue alone.'),
   candle_interval: z.enum(intervals).default('day'),
   instrument_types: names('EQ, FUT, CE, PE.').default(['EQ']),
@@ -92,4 +87,15 @@ export const kiteImport = z.strictObject({
     .describe(
       'Instruments worked on at once. They share one rate limit: more hide latency, and are no faster than it.',
     ),
+})
+
+/** `kite`: the daily import. */
+export const kiteImport = settings.superRefine(({ expiry_from: from, expiry_to: to }, context) => {
+  if (from === undefined || to === undefined || from <= to) return
+  context.addIssue({
+    code: 'custom',
+    path: ['expiry_to'],
+    message: `before expiry_from, ${from}`,
+    params: { hint: 'Both days belong to the range: swap them.' },
+  })
 })

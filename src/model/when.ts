@@ -72,3 +72,9 @@ export function isReversed(from: When | undefined, to: When = { kind: 'ago', ms:
   if (from?.kind === 'at' && to.kind === 'at') return from.ms >= to.ms
   return from?.kind === 'ago' && to.kind === 'ago' && from.ms <= to.ms
 }
+
+/** Whether this is a day of the calendar: `1995-01-01`. */
+export function isDay(value: string): boolean {
+  const ms = /^\d{4}-\d{2}-\d{2}$/.test(value) ? Date.parse(`${value}T00:00:00Z`) : Number.NaN
+  return !Number.isNaN(ms) && new Date(ms).toISOString().slice(0, 10) === value
+}

@@ -106,7 +106,8 @@ async function replayStores(
   const all: Replayed[] = []
   const options = { range, signal, ...(asked && { asked }) }
   for (const store of house.stores) all.push(await replay(house, job, store, options))
-  return { ...all[0]!, errors: all.flatMap(({ errors }) => errors) }
+  const slices = all.reduce((sum, one) => sum + one.slices, 0)
+  return { ...all[0]!, slices, errors: all.flatMap(({ errors }) => errors) }
 }
 
 /** wanted − archived. Reads the venue's clock and first bar only when the ledger cannot say that nothing is missing. */

@@ -47,6 +47,7 @@ describe('a run with a lake and a PostgreSQL server', () => {
       const second = await run(root, url, 'sync', BTC, ...range, '--json')
       expect(second.code).toBe(0)
       expect(venue.stats().requests).toBe(0)
+      expect(second.json().data.series[0].slices).toMatchObject({ fetched: 0, replayed: 6 })
       expect((await run(root, url, 'db', 'plan', '--json')).json().data.sql).toEqual([])
       const level = await run(root, url, 'status', '--json')
       expect(level.json().data[0].behind).toEqual({ parquet: 0, postgres: 0 })

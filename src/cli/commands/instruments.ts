@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { InstrumentsReport } from '../../app/kite-instruments.ts'
 import { EverybarError } from '../../model/errors.ts'
+import { isDay } from '../../model/when.ts'
 import { exitCodeOfProblems, exitCodes } from '../exit-code.ts'
 import { counted, number } from '../format.ts'
 import { noteProblems } from '../problems.ts'
@@ -67,6 +68,10 @@ export function define(command: Command, run: Runner): void {
         refuseOther(venue)
         const { listInstruments } = await import('../../app/kite-instruments.ts')
         const found = await listInstruments(await cli.app(), filterOf(venue, flags))
+        if (found.length === 0)
+          cli.note(
+            'nothing fits; "everybar instruments sync kite" takes in the list of today, --all shows what has left it',
+          )
         const shown = flags.limit === undefined ? found : found.slice(0, limitOf(flags.limit))
         const rows = shown.map((one) => [
           ...[one.token, one.exchange, one.seriesSymbol, one.type, one.segment, one.expiry ?? ''],
@@ -83,12 +88,23 @@ export function define(command: Command, run: Runner): void {
 function filterOf(venue: string, flags: ListFlags) {
   const { type, exchange, segment, symbol, expiryFrom, expiryTo } = flags
   for (const [name, day] of Object.entries({ '--expiry-from': expiryFrom, '--expiry-to': expiryTo })) {
-    if (day === undefined || /^\d{4}-\d{2}-\d{2}$/.test(day)) continue
+    if (day === undefined || isDay(day)) continue
     throw new EverybarError('cli.bad-time', `${name} "${day}" is not a day`, {
       recovery: 'abort',
       hint: 'Write it as 2026-01-01.',
       path: name,
     })
+  }
+  if (expiryFrom !== undefined && expiryTo !== undefined && expiryFrom > expiryTo) {
+    throw new EverybarError(
+      'cli.range-reversed',
+      `--expiry-from ${expiryFrom} is after --expiry-to ${expiryTo}`,
+      {
+        recovery: 'abort',
+        hint: 'Both days belong to the range: swap them.',
+        path: '--expiry-to',
+      },
+    )
   }
   return {
     venue,

@@ -21,6 +21,10 @@ export function define(command: Command, run: Runner): void {
         const token = requestTokenIn(await requestToken(cli, page, options.requestToken))
         const login = await logIn(config.sources.kite, token, Date.now())
         const { path, userId, expiresAtMs } = login
+        if (config.sources.kite.access_token !== undefined)
+          cli.note(
+            'EVERYBAR_KITE_ACCESS_TOKEN (or sources.kite.access_token) is set, and goes before this login',
+          )
         return {
           data: { file: path, userId, expiresAt: iso(expiresAtMs) },
           text: `logged in as ${userId} until ${iso(expiresAtMs)} (06:00 IST); kept in ${path}`,
@@ -53,7 +57,9 @@ export function define(command: Command, run: Runner): void {
         const until = login ? iso(login.expiresAtMs) : null
         return {
           data: { from: login ? 'file' : null, userId: login?.userId ?? null, until, valid },
-          text: !login ? 'no login' : `${login.userId}: ${valid ? 'until' : 'ended at'} ${until}`,
+          text: !login
+            ? 'no login; run everybar kite login'
+            : `${login.userId}: ${valid ? 'until' : 'ended at'} ${until}`,
           exitCode: valid ? exitCodes.complete : exitCodes.loginExpired,
         }
       }),
@@ -65,7 +71,7 @@ async function requestToken(cli: Cli, page: string, given: string | undefined): 
   if (given === undefined && !process.stdin.isTTY) {
     throw new EverybarError('cli.request-token', 'no request token was given, and nobody is there to ask', {
       recovery: 'abort',
-      hint: `Log in at ${page}, then run: everybar kite login --request-token 'ADDRESS'`,
+      hint: `Log in at the page "everybar kite login --url" prints, then run: everybar kite login --request-token 'ADDRESS'`,
     })
   }
   if (given === undefined) cli.note(`Open this page and log in:\n\n  ${page}\n`)

@@ -4,16 +4,17 @@ import { exitCodeOfProblems, exitCodes } from '../exit-code.ts'
 import { bytes, counted, duration, number, time } from '../format.ts'
 import { noteProblems } from '../problems.ts'
 import type { Runner } from '../program.ts'
-import { readSelection, type SelectionOptions, selectionOptions } from '../selection.ts'
+import { readSelection, readSelectionIfAny, type SelectionOptions, selectionOptions } from '../selection.ts'
 import { right, table } from '../table.ts'
 
 export function define(command: Command, run: Runner): void {
   selectionOptions(command).action(
     run(async (cli, operands: readonly string[], options: SelectionOptions) => {
       const named = operands.length > 0 || options.series !== undefined || options.seriesFile !== undefined
-      if (!named && (await cli.config()).config.kite?.enabled) {
+      const { kite } = named ? {} : (await cli.config()).config
+      if (kite && (kite.enabled || !(await readSelectionIfAny(cli, [], options)).series)) {
         const { planWithKite } = await import('../kite-sync.ts')
-        return planWithKite(cli)
+        return planWithKite(cli, options)
       }
       const selection = await readSelection(cli, operands, options)
       const { plan } = await import('../../app/commands.ts')

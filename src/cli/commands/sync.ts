@@ -19,7 +19,7 @@ export function define(command: Command, run: Runner): void {
         const options = readHistoryOptions(cli, given)
         if (await importsKite(cli, operands, options)) {
           const { syncWithKite } = await import('../kite-sync.ts')
-          return syncWithKite(cli, await readSelectionIfAny(cli, [], options), syncText)
+          return syncWithKite(cli, await readSelectionIfAny(cli, [], options), options, syncText)
         }
         const recheck = options.recheck === undefined ? {} : { recheck: readRecheck(options.recheck) }
         const selection = { ...(await readSelection(cli, operands, options)), ...recheck }
@@ -74,6 +74,9 @@ function syncText(report: SyncReport): string {
       return counts === '-' ? [] : [`found in ${series}: ${counts}`]
     },
   )
+  const replayed = report.series.reduce((sum, { slices }) => sum + slices.replayed, 0)
+  if (replayed > 0)
+    found.push(`${counted(replayed, 'archived answer')} replayed into stores that lacked them`)
   return [table(columns, rows), '', ...found, `${verdict(report)}; ${work}`].join('\n')
 }
 

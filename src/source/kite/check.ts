@@ -65,7 +65,7 @@ const unknownInterval: Meaning = {
 const expired: Meaning = {
   code: 'source.login-expired',
   recovery: 'abort',
-  hint: 'Run "everybar kite login", then the same command again: it goes on where it stopped.',
+  hint: 'Run "everybar kite login" (where EVERYBAR_KITE_ACCESS_TOKEN is set, that goes before it: give it a new token), then the same command again: it goes on where it stopped.',
 }
 
 /** What the venue's `error_type` means; types not listed say no more than the status. */
