@@ -216,6 +216,10 @@ const postgres = z.strictObject({
   ssl: z.boolean().optional().describe('Encrypt, and check the server’s certificate.'),
   schema: text.optional().describe('Schema of the tables; it has to exist. public unless set.'),
   table: text.optional().describe('bars unless set.'),
+  provisional: z
+    .boolean()
+    .optional()
+    .describe('Keep the open bar of each followed series in <table>_open. false unless set.'),
   schema_mode: z
     .enum(['apply', 'check'])
     .optional()

@@ -123,6 +123,8 @@ series:
 #  #   ssl: true
 #  #   schema: public
 #  #   table: bars
+#  #   # The bar of each followed series that is still open, in bars_open.
+#  #   provisional: false
 #  #   schema_mode: apply
 #  #   timescale: auto
 #  #   partitions: none

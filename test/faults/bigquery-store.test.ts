@@ -154,6 +154,32 @@ describe('streaming', () => {
     expect(inserts()).toBe(3)
   })
 
+  test('an append of many series shares requests and one look at what is there', async () => {
+    const all = Array.from({ length: 620 }, (_, i) => parseSeries(`binance:spot:S${i}/USDT:1m`))
+    const of = (batch: BarBatch) => all.map((series) => ({ series, batch }))
+    const jobs = () => called(/^POST \/projects\/[^/]+\/jobs$/)
+    await store.append(of(minutes(1)))
+    expect([inserts(), jobs()]).toEqual([2, 1])
+    const next = await store.append(of(minutes(1, { fromMs: startMs + MINUTE_MS })))
+    expect(next.every(({ inserted }) => inserted === 1)).toBe(true)
+    expect([inserts(), jobs()]).toEqual([4, 1])
+    // A new process does not know them, and asks once.
+    const other = await open()
+    const known = await other.append(of(minutes(1)))
+    expect(known.every(({ unchanged }) => unchanged === 1)).toBe(true)
+    expect([inserts(), jobs()]).toEqual([4, 2])
+    await other[Symbol.asyncDispose]()
+  })
+
+  test('an append sets aside what is refused, each for its series', async () => {
+    const eth = parseSeries('binance:spot:ETHUSDT:1m')
+    server.refuseRow = (json) => (json.symbol === 'ETHUSDT' && json.open === 100.125 ? 'invalid' : undefined)
+    const results = await store.append([btc, eth].map((series) => ({ series, batch: minutes(3) })))
+    expect(results).toMatchObject([{ inserted: 3 }, { inserted: 2 }])
+    expect(results[0]!.setAside).toBeUndefined()
+    expect(results[1]!.setAside).toEqual([{ openTimeMs: startMs + MINUTE_MS, reason: 'refused: invalid' }])
+  })
+
   test('an answer lost and ids forgotten: streamed twice, one bar in the table', async () => {
     server.fail({ call: /insertAll$/, drop: 'after' })
     await store.commit(btc, minutes(5))

@@ -10,7 +10,7 @@ import { Dml } from './dml.ts'
 import { duckdbParquetWriter, type ParquetWriter } from './duckdb-parquet.ts'
 import { ensureTable, planTable, type SchemaPlan } from './ensure.ts'
 import { type Loader, loadAndMerge, type Merged, partsByDays } from './history.ts'
-import { LiveTable } from './live.ts'
+import { type KeyedBars, LiveTable } from './live.ts'
 import { type BigQuerySettings, type BigQueryStoreOptions, settingsOf } from './options.ts'
 import { Reader, years } from './reader.ts'
 
@@ -58,8 +58,8 @@ class OpenBigQueryStore implements BigQueryStore {
     this.#settings = settingsOf(options)
     this.#api = new Api(this.#settings)
     this.#dml = new Dml(this.#api, this.#settings)
-    this.#live = new LiveTable(this.#api, this.#settings, this.#dml, (key, span, signal) =>
-      this.#reader.readAll(key, span, signal),
+    this.#live = new LiveTable(this.#api, this.#settings, this.#dml, (keys, span, signal) =>
+      this.#reader.readMany(keys, span, signal),
     )
     this.#reader = new Reader(this.#api, this.#settings, this.#dml, (signal) => this.#live.since(signal))
     this.#parquet = duckdbParquetWriter()
@@ -70,30 +70,14 @@ class OpenBigQueryStore implements BigQueryStore {
   async commit(series: Series, batch: BarBatch, signal?: AbortSignal): Promise<CommitResult> {
     checkBatch(batch)
     signal?.throwIfAborted()
-    const { batch: sound, setAside } = withoutMisfits(batch, wholeColumns)
-    if (sound.length === 0) return this.#report(series, batch, none, setAside)
-    return typed(this.name, signal, async () => {
-      await this.#ensure()
-      const key = keyOf(series)
-      if (sound.length <= this.#settings.liveRowsMax) {
-        const streamed = await this.#live.stream(key, sound, signal)
-        await this.#live.mergeIfDue(signal)
-        return this.#report(series, batch, streamed, [...setAside, ...streamed.setAside])
-      }
-      const merged: Merged[] = []
-      this.#live.forget(key)
-      for (const part of partsByDays(sound)) {
-        merged.push(await loadAndMerge(this.#loader, key, part, signal))
-      }
-      return this.#report(series, batch, sum(merged), setAside)
-    })
+    const [result] = await this.#write([{ series, batch }], signal)
+    return result!
   }
 
   async append(entries: readonly AppendEntry[], signal?: AbortSignal): Promise<readonly CommitResult[]> {
     checkEntries(entries)
-    const results: CommitResult[] = []
-    for (const { series, batch } of entries) results.push(await this.commit(series, batch, signal))
-    return results
+    signal?.throwIfAborted()
+    return this.#write(entries, signal)
   }
 
   async replace(
@@ -151,6 +135,43 @@ class OpenBigQueryStore implements BigQueryStore {
     }
   }
 
+  /** Small entries are streamed together, each of the others takes a load job. */
+  async #write(entries: readonly AppendEntry[], signal?: AbortSignal): Promise<readonly CommitResult[]> {
+    const all = entries.map(({ series, batch }) => {
+      const { batch: sound, setAside } = withoutMisfits(batch, wholeColumns)
+      return { series, batch, sound: { key: keyOf(series), batch: sound }, setAside }
+    })
+    const filled = all.filter(({ sound }) => sound.batch.length > 0)
+    const isSmall = ({ sound }: (typeof all)[number]) => sound.batch.length <= this.#settings.liveRowsMax
+    const written = new Map<(typeof all)[number], Merged & { readonly setAside?: readonly SetAsideBar[] }>()
+    if (filled.length > 0) {
+      await typed(this.name, signal, async () => {
+        await this.#ensure()
+        const small = filled.filter(isSmall)
+        if (small.length > 0) {
+          const streamed = await this.#live.stream(
+            small.map(({ sound }) => sound),
+            signal,
+          )
+          for (const [i, one] of small.entries()) written.set(one, streamed[i]!)
+          await this.#live.mergeIfDue(signal)
+        }
+        for (const one of filled) if (!isSmall(one)) written.set(one, await this.#load(one.sound, signal))
+      })
+    }
+    return all.map((one) => {
+      const { setAside = [], ...counts } = written.get(one) ?? none
+      return this.#report(one.series, one.batch, counts, [...one.setAside, ...setAside])
+    })
+  }
+
+  async #load({ key, batch }: KeyedBars, signal?: AbortSignal): Promise<Merged> {
+    const merged: Merged[] = []
+    this.#live.forget(key)
+    for (const part of partsByDays(batch)) merged.push(await loadAndMerge(this.#loader, key, part, signal))
+    return sum(merged)
+  }
+
   #ensure(): Promise<void> {
     this.#ready ??= ensureTable(this.#api, this.#settings)
     return this.#ready.catch((error) => {
@@ -188,7 +209,11 @@ class OpenBigQueryStore implements BigQueryStore {
   }
 }
 
-const none: Merged = { inserted: 0, revised: 0, revisedAtMs: [] }
+const none: Merged & { readonly setAside?: readonly SetAsideBar[] } = {
+  inserted: 0,
+  revised: 0,
+  revisedAtMs: [],
+}
 
 const sum = (parts: readonly Merged[]): Merged => ({
   inserted: parts.reduce((total, { inserted }) => total + inserted, 0),

@@ -1,6 +1,6 @@
 import { blake2b } from '@noble/hashes/blake2.js'
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
-import type { BarBatch } from '../../model/bar.ts'
+import { type BarBatch, emptyBatch } from '../../model/bar.ts'
 import type { EpochMs, TimeRange } from '../../model/time.ts'
 import { columnOf } from '../common/misfits.ts'
 import type { SetAsideBar } from '../store.ts'
@@ -24,8 +24,27 @@ const OVERLAP_MICROS = 10 * 60 * 1_000_000
 /** The label that says how far streamed bars are merged, in microseconds. */
 const MERGED_LABEL = 'everybar_merged'
 
-/** Bars of a short range, streamed ones among them. */
-export type ReadBars = (key: SeriesKey, span: TimeRange, signal?: AbortSignal) => Promise<BarBatch>
+/** Series are looked up together where their bars lie within so long. */
+const TOGETHER_MS = 86_400_000
+
+/** Bars of a short range, streamed ones among them, of several series: by the JSON of their key. */
+export type ReadBars = (
+  keys: readonly SeriesKey[],
+  span: TimeRange,
+  signal?: AbortSignal,
+) => Promise<ReadonlyMap<string, BarBatch>>
+
+/** Bars of one series, as the table names it. Not empty. */
+export interface KeyedBars {
+  readonly key: SeriesKey
+  readonly batch: BarBatch
+}
+
+interface Unsure {
+  readonly key: SeriesKey
+  readonly rows: readonly LiveRow[]
+  readonly span: TimeRange
+}
 
 export interface Streamed {
   readonly inserted: number
@@ -69,32 +88,45 @@ export class LiveTable {
     return Math.max(0, this.#mergedMicros - OVERLAP_MICROS)
   }
 
-  /** Streams the bars that are not there with the same values. */
-  async stream(key: SeriesKey, batch: BarBatch, signal?: AbortSignal): Promise<Streamed> {
+  /** Streams the bars that are not there with the same values, of all entries together. One result an entry, in order. */
+  async stream(entries: readonly KeyedBars[], signal?: AbortSignal): Promise<readonly Streamed[]> {
     await this.#ensure()
-    const rows = rowsOf(key, batch, this.#dml.stamp())
-    await this.#lookUp(key, batch, rows, signal)
-    const fresh = rows.filter(({ name, content }) => this.#known.get(name)?.content !== content)
-    const sent = fresh.map((row) => ({
-      ...row,
-      insertId: successorOf(this.#known.get(row.name)?.sent, row.content),
-    }))
+    const stamp = this.#dml.stamp()
+    const all = entries.map(({ key, batch }) => ({ key, batch, rows: rowsOf(key, batch, stamp) }))
+    await this.#lookUp(all, signal)
+    const sent = all.flatMap(({ rows }) =>
+      rows
+        .filter(({ name, content }) => this.#known.get(name)?.content !== content)
+        .map((row) => ({
+          ...row,
+          insertId: successorOf(this.#known.get(row.name)?.sent, row.content),
+        })),
+    )
     const refused = new Map<string, string>()
     for (const part of requests(sent)) {
       for (const [name, reason] of await this.#send(part, signal)) refused.set(name, reason)
     }
-    const taken = sent.filter(({ name }) => !refused.has(name))
-    const revised = taken.filter(({ name }) => this.#known.get(name)?.content !== undefined)
-    for (const { name, content, insertId } of taken) this.#known.set(name, { content, sent: insertId })
-    if (taken.length > 0) this.#streamed = true
-    const setAside = rows
-      .filter(({ name }) => refused.has(name))
-      .map(({ name, openTimeMs }) => ({ openTimeMs, reason: refused.get(name)! }))
+    const taken = new Map(sent.filter(({ name }) => !refused.has(name)).map((row) => [row.name, row]))
+    if (taken.size > 0) this.#streamed = true
+    return all.map(({ rows }) => this.#took(rows, taken, refused))
+  }
+
+  /** What became of the rows of one entry; from here on they are known. */
+  #took(
+    rows: readonly LiveRow[],
+    taken: ReadonlyMap<string, LiveRow>,
+    refused: ReadonlyMap<string, string>,
+  ): Streamed {
+    const own = rows.flatMap(({ name }) => taken.get(name) ?? [])
+    const revised = own.filter(({ name }) => this.#known.get(name)?.content !== undefined)
+    for (const { name, content, insertId } of own) this.#known.set(name, { content, sent: insertId })
     return {
-      inserted: taken.length - revised.length,
+      inserted: own.length - revised.length,
       revised: revised.length,
       revisedAtMs: revised.slice(0, 100).map(({ openTimeMs }) => openTimeMs),
-      setAside,
+      setAside: rows
+        .filter(({ name }) => refused.has(name))
+        .map(({ name, openTimeMs }) => ({ openTimeMs, reason: refused.get(name)! })),
     }
   }
 
@@ -169,28 +201,35 @@ export class LiveTable {
 
   /** Learns what is stored of a series before its first bar is streamed, and of bars that are not simply the next. */
   async #lookUp(
-    key: SeriesKey,
-    batch: BarBatch,
-    rows: readonly LiveRow[],
+    all: readonly (KeyedBars & { readonly rows: readonly LiveRow[] })[],
     signal?: AbortSignal,
   ): Promise<void> {
-    const series = JSON.stringify(key)
-    const knownUpToMs = this.#knownUpToMs.get(series)
-    const lastMs = batch.openTimeMs[batch.length - 1]!
-    const unsure = rows.filter(
-      ({ name, openTimeMs }) =>
-        knownUpToMs === undefined || (openTimeMs <= knownUpToMs && !this.#known.get(name)),
-    )
-    if (unsure.length > 0) {
-      const span = { startMs: unsure[0]!.openTimeMs, endMs: unsure.at(-1)!.openTimeMs + 1 }
-      const stored = await this.#read(key, span, signal)
-      const contents = new Map(rowsOf(key, stored, 0).map(({ name, content }) => [name, content]))
-      for (const { name } of unsure) {
-        const content = contents.get(name)
-        this.#known.set(name, { content, sent: this.#known.get(name)?.sent ?? content })
+    const unsure = all.flatMap(({ key, rows }): Unsure[] => {
+      const knownUpToMs = this.#knownUpToMs.get(JSON.stringify(key))
+      const own = rows.filter(
+        ({ name, openTimeMs }) =>
+          knownUpToMs === undefined || (openTimeMs <= knownUpToMs && !this.#known.get(name)),
+      )
+      if (own.length === 0) return []
+      return [{ key, rows: own, span: { startMs: own[0]!.openTimeMs, endMs: own.at(-1)!.openTimeMs + 1 } }]
+    })
+    for (const group of together(unsure)) {
+      const keys = group.map(({ key }) => key)
+      const stored = await this.#read(keys, hullOf(group.map(({ span }) => span)), signal)
+      for (const { key, rows } of group) {
+        const batch = stored.get(JSON.stringify(key)) ?? emptyBatch
+        const contents = new Map(rowsOf(key, batch, 0).map(({ name, content }) => [name, content]))
+        for (const { name } of rows) {
+          const content = contents.get(name)
+          this.#known.set(name, { content, sent: this.#known.get(name)?.sent ?? content })
+        }
       }
     }
-    this.#knownUpToMs.set(series, Math.max(lastMs, knownUpToMs ?? lastMs))
+    for (const { key, batch } of all) {
+      const series = JSON.stringify(key)
+      const lastMs = batch.openTimeMs[batch.length - 1]!
+      this.#knownUpToMs.set(series, Math.max(lastMs, this.#knownUpToMs.get(series) ?? lastMs))
+    }
   }
 
   #ensure(): Promise<void> {
@@ -226,6 +265,20 @@ interface LiveRow extends StreamedRow {
   readonly content: string
   readonly openTimeMs: number
   readonly bytes: number
+}
+
+const hullOf = (spans: readonly TimeRange[]): TimeRange => ({
+  startMs: Math.min(...spans.map(({ startMs }) => startMs)),
+  endMs: Math.max(...spans.map(({ endMs }) => endMs)),
+})
+
+/** All that lies within a day in one group, each of the rest in its own: one query costs what the partitions cost. */
+function together(unsure: readonly Unsure[]): (readonly Unsure[])[] {
+  if (unsure.length === 0) return []
+  const latestMs = Math.max(...unsure.map(({ span }) => span.endMs))
+  const near = unsure.filter(({ span }) => span.startMs >= latestMs - TOGETHER_MS)
+  const rest = unsure.filter(({ span }) => span.startMs < latestMs - TOGETHER_MS)
+  return [...(near.length > 0 ? [near] : []), ...rest.map((one) => [one])]
 }
 
 /** A row without values: the bar was taken back. */

@@ -8,7 +8,7 @@ import type { Dml } from './dml.ts'
 import { isMissing, storeFailure } from './failures.ts'
 import type { BigQuerySettings } from './options.ts'
 import { lastOfEach, rowsToBatch, withoutRemoved } from './rows.ts'
-import { readBars, readExtent, type Statement } from './statements.ts'
+import { readBars, readExtent, readManyBars, type Statement } from './statements.ts'
 
 /** Since when streamed bars are not merged yet; `undefined` where nothing was ever streamed. */
 export type LiveSince = (signal?: AbortSignal) => Promise<number | undefined>
@@ -57,11 +57,23 @@ export class Reader {
     }
   }
 
-  /** The bars of a short range, without asking for the extent. */
-  async readAll(key: SeriesKey, range: TimeRange, signal?: AbortSignal): Promise<BarBatch> {
-    const runs: BarBatch[] = []
-    for await (const run of this.#runs(key, range, signal)) runs.push(run)
-    return concatBatches(runs)
+  /** The bars of several series in a short range, with one query, by the JSON of their key. */
+  async readMany(
+    keys: readonly SeriesKey[],
+    range: TimeRange,
+    signal?: AbortSignal,
+  ): Promise<ReadonlyMap<string, BarBatch>> {
+    const statement = readManyBars(this.#settings, keys, range, await this.#since(signal))
+    const rows = new Map<string, (string | null)[][]>()
+    for await (const page of this.#rows(statement, signal)) {
+      for (const [exchange, symbol, timeframe, ...bar] of page) {
+        const key = JSON.stringify({ exchange, symbol, timeframe })
+        const own = rows.get(key)
+        if (own) own.push(bar)
+        else rows.set(key, [bar])
+      }
+    }
+    return new Map([...rows].map(([key, own]) => [key, withoutRemoved(lastOfEach(rowsToBatch(own)))]))
   }
 
   /** A year at a time, because BigQuery sorts an answer on one machine. A page's last bar may come again. */

@@ -118,14 +118,15 @@ VALUES (${quoted(written, 'fresh.')})`,
   params: { startMs: span.startMs, endMs: span.endMs, since, until },
 })
 
-/** Bars of the series, and those streamed since the last merge. */
+/** Bars of the series, and those streamed since the last merge. @param of the condition that names the series */
 function unioned(
   settings: BigQuerySettings,
   columns: readonly string[],
   liveSince: number | undefined,
+  of = ofSeries('kept'),
 ): string {
   const part = (table: string, rest = '') =>
-    `SELECT ${quoted(columns, 'kept.')} FROM ${tableName(settings, table)} AS kept WHERE ${ofSeries('kept')} AND ${within('kept')}${rest}`
+    `SELECT ${quoted(columns, 'kept.')} FROM ${tableName(settings, table)} AS kept WHERE ${of} AND ${within('kept')}${rest}`
   const target = part(settings.table)
   if (liveSince === undefined) return target
   return `${target} UNION ALL ${part(settings.liveTable, ' AND kept.`ingested_at` > TIMESTAMP_MICROS(@since)')}`
@@ -153,6 +154,37 @@ export function readBars(
     sql: `SELECT UNIX_MILLIS(\`timestamp\`) AS open_ms, ${columns.join(', ')}
 FROM (${unioned(settings, names, liveSince)}) AS bars ORDER BY open_ms, \`ingested_at\``,
     params: rangeParams(key, range, liveSince),
+  }
+}
+
+/** Symbols hold no control character, and nothing else of a key a space: no two keys are one text. */
+const lineOf = ({ exchange, symbol, timeframe }: SeriesKey): string => `${exchange} ${symbol} ${timeframe}\n`
+
+/** As `readBars`, of several series at once, after the columns of their key. */
+export function readManyBars(
+  settings: BigQuerySettings,
+  keys: readonly SeriesKey[],
+  range: TimeRange,
+  liveSince: number | undefined,
+): Statement {
+  const key = ['exchange', 'symbol', 'timeframe']
+  const columns = valueColumns.map(({ name, type }) =>
+    type === 'TIMESTAMP' ? `UNIX_MILLIS(\`${name}\`) AS \`${name}\`` : `\`${name}\``,
+  )
+  const names = [...keyNames, ...valueNames, 'ingested_at']
+  // One series is named by its columns: the table is clustered by them.
+  const [only] = keys.length === 1 ? keys : []
+  const line = `CONCAT(@newline, kept.\`exchange\`, ' ', kept.\`symbol\`, ' ', kept.\`timeframe\`, @newline)`
+  const of = only ? ofSeries('kept') : `STRPOS(@keys, ${line}) > 0`
+  return {
+    sql: `SELECT ${quoted(key)}, UNIX_MILLIS(\`timestamp\`) AS open_ms, ${columns.join(', ')}
+FROM (${unioned(settings, names, liveSince, of)}) AS bars ORDER BY ${quoted(key)}, open_ms, \`ingested_at\``,
+    params: {
+      ...(only ?? { keys: `\n${keys.map(lineOf).join('')}`, newline: '\n' }),
+      startMs: range.startMs,
+      endMs: range.endMs,
+      ...(liveSince !== undefined && { since: liveSince }),
+    },
   }
 }
 

@@ -20,7 +20,7 @@ export interface ValueColumn {
 
 /** A table as data: what names a bar in it, what it holds, in the order of its columns. */
 export interface TableLayout {
-  readonly kind: 'bars' | 'tokens'
+  readonly kind: 'bars' | 'tokens' | 'open'
   readonly schema: string
   readonly table: string
   readonly timeColumn: string
@@ -33,6 +33,8 @@ export interface TableLayout {
   readonly stampColumn: string
   /** Whether a revision moves the stamp. */
   readonly restamp: boolean
+  /** One ordinary table whatever the others are: few rows, each written over and over. */
+  readonly ordinary?: true
   readonly indexes: readonly { readonly suffix: string; readonly using: string }[]
 }
 
@@ -82,6 +84,20 @@ export function barsLayout({ schema, table }: PostgresSettings): TableLayout {
     stampColumn: 'ingested_at',
     restamp: true,
     indexes: [{ suffix: 'open_time_idx', using: 'brin (open_time) WITH (pages_per_range = 32)' }],
+  }
+}
+
+/** The open bar of each series, one row a series: the columns of `bars`, and when it was seen in place of when it was kept. */
+export function openLayout(settings: PostgresSettings): TableLayout {
+  const bars = barsLayout(settings)
+  return {
+    ...bars,
+    kind: 'open',
+    table: `${bars.table}_open`,
+    primaryKey: bars.key.map(({ name }) => name),
+    stampColumn: 'observed_at',
+    ordinary: true,
+    indexes: [],
   }
 }
 

@@ -41,6 +41,8 @@ export interface PostgresStoreOptions {
   readonly table?: string
   /** A second table, keyed by instrument token, for some venues. None unless given. */
   readonly tokenTable?: TokenTableOptions
+  /** Keeps the bar of each series that is still open, apart, in `<table>_open`. Off unless asked for. */
+  readonly provisional?: boolean
   /** `apply` creates missing tables and columns at the first commit; `check` only reports. `apply` unless said. */
   readonly schemaMode?: 'apply' | 'check'
   /** `auto` uses TimescaleDB where it is installed, `on` insists on it, `off` never does. `auto` unless said. */
@@ -66,6 +68,7 @@ export interface PostgresSettings {
   readonly schema: string
   readonly table: string
   readonly tokenTable: Required<TokenTableOptions> | undefined
+  readonly provisional: boolean
   readonly schemaMode: 'apply' | 'check'
   readonly timescale: 'auto' | 'on' | 'off'
   readonly partitions: 'none' | 'month'
@@ -96,6 +99,7 @@ export function settingsOf(options: PostgresStoreOptions): PostgresSettings {
     schema,
     table,
     tokenTable: tokenTable && { token: ({ instrument }) => instrument.symbol, ...tokenTable },
+    provisional: options.provisional ?? false,
     schemaMode: options.schemaMode ?? 'apply',
     timescale: options.timescale ?? 'auto',
     partitions: options.partitions ?? 'none',

@@ -4,8 +4,9 @@ import type { Series } from '../../model/series.ts'
 import { monthOf, type TimeRange } from '../../model/time.ts'
 import { checkBatch, checkEntries, checkWithin, nothingChanged } from '../bars.ts'
 import type { AppendEntry, CommitResult, Store, StoredExtent, StoreTraits } from '../store.ts'
-import { commitBatch, type Writer } from './commit.ts'
-import { barsLayout, layoutOf, type TableLayout } from './layout.ts'
+import { appendEntries, keepOpen } from './append.ts'
+import { commitBatch } from './commit.ts'
+import { barsLayout, layoutOf, openLayout, type TableLayout } from './layout.ts'
 import { type PostgresSettings, type PostgresStoreOptions, settingsOf } from './options.ts'
 import { isMissingTable, scanBars } from './scan.ts'
 import type { SchemaPlan } from './schema.ts'
@@ -13,6 +14,7 @@ import { Server } from './server.ts'
 import { ofSeries, qualified, quoteName } from './sql.ts'
 import { Tables } from './tables.ts'
 import { refreshAggregate } from './timescale.ts'
+import type { Writer } from './transact.ts'
 import { spanOf } from './transaction.ts'
 
 const traits: StoreTraits = { kind: 'postgres', rowsPerCommit: 50_000, rewritesMonths: false }
@@ -43,6 +45,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
 class OpenPostgresStore implements PostgresStore {
   readonly traits = traits
   readonly name: string
+  readonly provisional?: Store['provisional'] & {}
   readonly #settings: PostgresSettings
   readonly #server: Server
   readonly #tables: Tables
@@ -56,6 +59,13 @@ class OpenPostgresStore implements PostgresStore {
     this.#server = new Server(options)
     this.#tables = new Tables(this.#server, this.#settings, onEvent)
     this.#writer = { server: this.#server, tables: this.#tables, settings: this.#settings, onEvent }
+    if (this.#settings.provisional) {
+      this.provisional = async (entries, signal) => {
+        checkEntries(entries)
+        signal?.throwIfAborted()
+        if (entries.length > 0) await keepOpen(this.#writer, entries, signal)
+      }
+    }
   }
 
   async commit(series: Series, batch: BarBatch, signal?: AbortSignal): Promise<CommitResult> {
@@ -68,9 +78,14 @@ class OpenPostgresStore implements PostgresStore {
 
   async append(entries: readonly AppendEntry[], signal?: AbortSignal): Promise<readonly CommitResult[]> {
     checkEntries(entries)
-    const results: CommitResult[] = []
-    for (const { series, batch } of entries) results.push(await this.commit(series, batch, signal))
-    return results
+    signal?.throwIfAborted()
+    const filled = entries.filter(({ batch }) => batch.length > 0)
+    if (filled.length === 0) return entries.map(() => nothingChanged)
+    const found = await appendEntries(this.#writer, filled, signal)
+    const results = new Map(filled.map((entry, i) => [entry, found[i]!]))
+    for (const [{ batch }, { inserted, revised }] of results)
+      if (inserted + revised > 0) this.#touch(spanOf(batch))
+    return entries.map((entry) => results.get(entry) ?? nothingChanged)
   }
 
   async replace(
@@ -141,7 +156,8 @@ class OpenPostgresStore implements PostgresStore {
 
   #layouts(series: readonly Series[]): TableLayout[] {
     const layouts = series.map((one) => layoutOf(one, this.#settings))
-    if (layouts.length === 0) return [barsLayout(this.#settings)]
+    if (layouts.length === 0) layouts.push(barsLayout(this.#settings))
+    if (this.#settings.provisional) layouts.push(openLayout(this.#settings))
     return [...new Map(layouts.map((layout) => [layout.kind, layout])).values()]
   }
 

@@ -85,9 +85,9 @@ export function planTable(
   found: FoundTable | undefined,
 ): SchemaPlan {
   if (server.version < 130_000) throw tooOld(server.version)
-  const timescale = usesTimescale(settings, server)
+  const timescale = usesTimescale(settings, server) && !layout.ordinary
   if (found) return completeTable(layout, found)
-  const monthly = !timescale && settings.partitions === 'month'
+  const monthly = !timescale && settings.partitions === 'month' && !layout.ordinary
   const statements = [
     { sql: createTable(layout, monthly), why: `table ${layout.table}` },
     ...createIndexes(layout),
@@ -99,7 +99,7 @@ export function planTable(
       ? `${layout.table}: a partition for each calendar month, made when its first bar comes`
       : `${layout.table}: one ordinary table`
   const notes = [kept]
-  if (!timescale && server.timescaleAvailable && settings.timescale === 'auto') {
+  if (!timescale && !layout.ordinary && server.timescaleAvailable && settings.timescale === 'auto') {
     notes.push('TimescaleDB could be installed: CREATE EXTENSION timescaledb, before the table is made')
   }
   return { statements, notes }
@@ -158,7 +158,7 @@ export function differencesOf(layout: TableLayout, found: FoundTable): string[] 
   expect(layout.timeColumn, [sqlType.timestamptz], false)
   for (const { name, type, required } of layout.values) expect(name, [sqlType[type]], !required)
   expect(layout.stampColumn, [sqlType.timestamptz], true)
-  const written = new Set([...layout.primaryKey, ...layout.values.map(({ name }) => name)])
+  const written = new Set([...layout.primaryKey, layout.timeColumn, ...layout.values.map(({ name }) => name)])
   for (const { name, notNull, hasDefault } of found.columns) {
     if (notNull && !hasDefault && !written.has(name))
       out.push(`column ${name} is not ours, NOT NULL and without default`)

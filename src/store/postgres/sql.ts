@@ -113,6 +113,65 @@ SELECT (SELECT count(*) FROM inserted)::float8 AS inserted,
     FROM (SELECT at FROM revised ORDER BY at LIMIT 100) AS first) AS revised_at`
 }
 
+/** `$1 …` as rows of `writtenColumns`: arrays of the key, of times and of values. */
+function unnestedRows(layout: TableLayout): string {
+  const types = [...layout.key.map(() => 'text'), 'timestamptz', ...layout.values.map(({ type }) => type)]
+  const arrays = types.map((type, i) => `$${i + 1}::${type}[]`)
+  return `unnest(${arrays.join(', ')}) AS u (${writtenColumns(layout)})`
+}
+
+const keyAndTime = (layout: TableLayout): string =>
+  [...names(layout.key), quoteName(layout.timeColumn)].join(', ')
+
+/**
+ * Writes rows of many series, bound as arrays, and gives each that was new or changed: its `key`, `at` (epoch ms) and
+ * whether it was `revised`. `range` is that of the rows, so that a partitioned table is not looked through.
+ */
+export function upsertRows(layout: TableLayout, range: TimeRange): string {
+  const time = quoteName(layout.timeColumn)
+  const values = names(layout.values)
+  const row = (prefix: string) => `(${values.map((name) => `${prefix}.${name}`).join(', ')})`
+  const of = (prefix: string) => [...names(layout.key), time].map((name) => `${prefix}.${name}`).join(', ')
+  const set = values.map((name) => `${name} = excluded.${name}`)
+  if (layout.restamp) set.push(`${quoteName(layout.stampColumn)} = now()`)
+  return `WITH stage AS MATERIALIZED (
+  SELECT * FROM ${unnestedRows(layout)}
+), prior AS (
+  SELECT ${of('kept')} FROM ${qualified(layout)} AS kept JOIN stage USING (${keyAndTime(layout)})
+  WHERE ${inRange(layout, range, 'kept.')}
+), written AS (
+  INSERT INTO ${qualified(layout)} AS kept (${writtenColumns(layout)}) SELECT * FROM stage
+  ON CONFLICT (${layout.primaryKey.map(quoteName).join(', ')}) DO UPDATE SET ${set.join(', ')}
+  WHERE ${row('kept')} IS DISTINCT FROM ${row('excluded')}
+  RETURNING ${of('kept')}
+)
+SELECT ARRAY[${names(layout.key)
+    .map((name) => `written.${name}`)
+    .join(', ')}]::text[] AS key, extract(epoch FROM written.${time})::float8 * 1000 AS at,
+  prior.${time} IS NOT NULL AS revised
+FROM written LEFT JOIN prior USING (${keyAndTime(layout)}) ORDER BY at`
+}
+
+/** How many of the rows, bound as `upsertRows` binds them, are there. */
+export const countThese = (layout: TableLayout, range: TimeRange): string =>
+  `SELECT count(*)::float8 AS rows FROM ${qualified(layout)} AS kept
+  JOIN (SELECT ${keyAndTime(layout)} FROM ${unnestedRows(layout)}) AS these USING (${keyAndTime(layout)})
+  WHERE ${inRange(layout, range, 'kept.')}`
+
+/** Puts the one row of each series in place of the one before it, unless that is of a later bar. */
+export function upsertOpen(layout: TableLayout): string {
+  const columns = [quoteName(layout.timeColumn), ...names(layout.values)]
+  const set = [
+    ...columns.map((name) => `${name} = excluded.${name}`),
+    `${quoteName(layout.stampColumn)} = now()`,
+  ]
+  const time = quoteName(layout.timeColumn)
+  return `INSERT INTO ${qualified(layout)} AS kept (${writtenColumns(layout)})
+SELECT * FROM ${unnestedRows(layout)}
+ON CONFLICT (${layout.primaryKey.map(quoteName).join(', ')}) DO UPDATE SET ${set.join(', ')}
+WHERE kept.${time} <= excluded.${time}`
+}
+
 /** Rows of the series in `range` that the batch does not hold. */
 export const removeOthers = (layout: TableLayout, series: Series, range: TimeRange): string => {
   const time = quoteName(layout.timeColumn)

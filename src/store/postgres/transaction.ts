@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { BarBatch } from '../../model/bar.ts'
 import { EverybarError } from '../../model/errors.ts'
-import { type Series, seriesId } from '../../model/series.ts'
+import type { Series } from '../../model/series.ts'
 import type { EpochMs, TimeRange } from '../../model/time.ts'
 import { columnOf } from '../common/misfits.ts'
 import type { SetAsideBar } from '../store.ts'
@@ -16,7 +16,6 @@ import {
   inRange,
   ofSeries,
   qualified,
-  quoteText,
   removeOthers,
   STAGE,
   unnested,
@@ -55,27 +54,6 @@ export const spanOf = ({ openTimeMs, length }: BarBatch): TimeRange => ({
   startMs: openTimeMs[0]!,
   endMs: openTimeMs[length - 1]! + 1,
 })
-
-/**
- * Opens the transaction, takes the lock of the series so that two writers of one never cross, and names the
- * transaction, so that its outcome can be asked for when the answer to COMMIT is lost.
- */
-export async function begin(
-  session: Session,
-  { table, series }: Work,
-  statementTimeoutMs: number,
-): Promise<string> {
-  const lock = quoteText(`everybar ${qualified(table.layout)} ${seriesId(series)}`)
-  const unlimited = table.hypertable
-    ? `SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0;`
-    : ''
-  const [row] = await session.query<{ xid: string }>(
-    `BEGIN; SET LOCAL statement_timeout = ${Math.round(statementTimeoutMs)};
-     SET LOCAL standard_conforming_strings = on; ${unlimited}
-     SELECT pg_advisory_xact_lock(hashtextextended(${lock}, 0)); SELECT pg_current_xact_id()::text AS xid`,
-  )
-  return row!.xid
-}
 
 /** Writes the batch within the open transaction. */
 export async function write(session: Session, work: Work): Promise<Written> {
@@ -148,7 +126,8 @@ async function stage(session: Session, { table, batch }: Work): Promise<void> {
   await pipeline(Readable.from(encodeCopy(table.layout, batch)), session.copyIn(sql))
 }
 
-function unnestValues(layout: TableLayout, batch: BarBatch): unknown[] {
+/** The bars as arrays, one for each column: times, then values. */
+export function unnestValues(layout: TableLayout, batch: BarBatch): unknown[][] {
   const times = Array.from(batch.openTimeMs, (ms) => new Date(ms).toISOString())
   const columns = layout.values.map((column) => {
     const from = columnOf(batch, column.field)
@@ -161,22 +140,45 @@ function unnestValues(layout: TableLayout, batch: BarBatch): unknown[] {
   return [times, ...columns]
 }
 
-/**
- * Writes in halves until every bar the table refuses stands alone, and sets those aside with the server's words. All
- * the others are written.
- */
+/** As `writeParts`, by the range of the bars: all the others are written. */
 async function writeAround(
   session: Session,
   batch: BarBatch,
   statement: (range: TimeRange) => Promise<readonly UpsertRow[]>,
 ): Promise<Written> {
-  const setAside: SetAsideBar[] = []
-  const parts: Written[] = []
+  const { done, refused } = await writeParts(session, batch.length, async (from, to) =>
+    summary(await statement({ startMs: batch.openTimeMs[from]!, endMs: batch.openTimeMs[to - 1]! + 1 })),
+  )
+  return {
+    inserted: done.reduce((sum, part) => sum + part.inserted, 0),
+    revised: done.reduce((sum, part) => sum + part.revised, 0),
+    revisedAtMs: done.flatMap((part) => part.revisedAtMs).slice(0, 100),
+    setAside: refused.map(({ at, reason }) => ({ openTimeMs: batch.openTimeMs[at]!, reason })),
+  }
+}
+
+/** A row the table refused, and the server's words. */
+export interface RefusedRow {
+  readonly at: number
+  readonly reason: string
+}
+
+/**
+ * Writes rows in halves until every one the table refuses stands alone, and leaves those out. All the others are written.
+ *
+ * @param write rows `from` up to `to`, by position.
+ */
+export async function writeParts<T>(
+  session: Session,
+  rows: number,
+  write: (from: number, to: number) => Promise<T>,
+): Promise<{ readonly done: readonly T[]; readonly refused: readonly RefusedRow[] }> {
+  const done: T[] = []
+  const refused: RefusedRow[] = []
   const attempt = async (from: number, to: number): Promise<void> => {
-    const range = { startMs: batch.openTimeMs[from]!, endMs: batch.openTimeMs[to - 1]! + 1 }
     await session.query('SAVEPOINT part')
     try {
-      parts.push(summary(await statement(range)))
+      done.push(await write(from, to))
       await session.query('RELEASE SAVEPOINT part')
     } catch (error) {
       if (!refusedRow(error)) throw error
@@ -186,17 +188,12 @@ async function writeAround(
         await attempt(from, middle)
         return attempt(middle, to)
       }
-      if (setAside.length === SET_ASIDE_MAX) throw tooMany(error)
-      setAside.push({ openTimeMs: range.startMs, reason: (error as Error).message })
+      if (refused.length === SET_ASIDE_MAX) throw tooMany(error)
+      refused.push({ at: from, reason: (error as Error).message })
     }
   }
-  await attempt(0, batch.length)
-  return {
-    inserted: parts.reduce((sum, part) => sum + part.inserted, 0),
-    revised: parts.reduce((sum, part) => sum + part.revised, 0),
-    revisedAtMs: parts.flatMap((part) => part.revisedAtMs).slice(0, 100),
-    setAside,
-  }
+  await attempt(0, rows)
+  return { done, refused }
 }
 
 const tooMany = (cause: unknown): EverybarError =>
