@@ -1,6 +1,6 @@
 /**
  * What choosing the page size by weight gives on USD-M futures: bars a second under a weight limit, beside the same program
- * that asks for the largest page, 1,500 bars: `node bench/page-planning.ts [--windows 5] [--rounds 5]`. Whole windows only.
+ * that asks for the largest page, 1,500 bars: `node bench/page-planning.ts [--windows 4] [--rounds 5]`. Whole windows only.
  */
 import { fetchBars } from '../src/index.ts'
 import { startSimulator } from '../src/simulator/simulator.ts'
@@ -8,12 +8,12 @@ import { umKlines } from '../src/source/binance/um-klines.ts'
 import type { Source } from '../src/source/source.ts'
 import { type Bars, count, median, mustAgree, numbers, report } from './figure.ts'
 
-const WINDOW_MS = 2_000
-const LIMIT = 240
+const WINDOW_MS = 6_000
+const LIMIT = 720
 /** The most bars that a window's weight can buy. */
 const BARS_PER_WINDOW = (LIMIT / 2) * 499
 
-const { windows, rounds } = numbers({ windows: 5, rounds: 5 })
+const { windows, rounds } = numbers({ windows: 4, rounds: 5 })
 const startMs = Date.UTC(2022, 0, 1)
 
 /** The same endpoint as if every page weighed the same: the planner then takes the largest. */

@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { join } from 'node:path'
-import { type Bars, count, median, megabytes, mustAgree, numbers, report } from './figure.ts'
+import { type Bars, count, median, megabytes, mustAgree, numbers, report, seconds } from './figure.ts'
 import {
   barsIn,
   type Cost,
@@ -49,8 +49,8 @@ for (let round = 0; round < rounds; round++) {
   mustAgree(a, b, bars)
   sides.ours.push(a)
   sides.peer.push(b)
-  const load = loadavg()[0]!.toFixed(1)
-  console.error(`ours ${a.seconds.toFixed(2)} s, ccxt ${b.seconds.toFixed(2)} s, load ${load}`)
+  const told = (cost: Cost) => `${seconds(cost.seconds)} (${seconds(cost.cpuSeconds)} of processor)`
+  console.error(`ours ${told(a)}, ccxt ${told(b)}, load ${loadavg()[0]!.toFixed(1)}`)
 }
 stop()
 const rate = (side: readonly Cost[]) => bars / median(side.map((cost) => cost.seconds))

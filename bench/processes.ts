@@ -8,6 +8,8 @@ import type { Bars } from './figure.ts'
 
 export interface Cost {
   readonly seconds: number
+  /** Of all its threads: what a busy machine stretches least. */
+  readonly cpuSeconds: number
   /** The most it held at once. */
   readonly megabytes: number
   readonly stdout: string
@@ -31,19 +33,31 @@ export async function measured(
     stdout += text.toString()
   })
   let peak = 0
+  let cpuSeconds = 0
   const look = setInterval(() => {
     peak = Math.max(peak, peakOf(child))
+    cpuSeconds = Math.max(cpuSeconds, cpuOf(child))
   }, 20)
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
   clearInterval(look)
   if (code !== 0) throw new Error(`${args.slice(0, 3).join(' ')} … ended with ${code}: ${stdout.slice(-500)}`)
-  return { seconds: (performance.now() - startedAt) / 1_000, megabytes: peak, stdout }
+  return { seconds: (performance.now() - startedAt) / 1_000, cpuSeconds, megabytes: peak, stdout }
 }
 
 function peakOf({ pid }: ChildProcess): number {
   try {
     const peak = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))
     return peak ? Number(peak[1]) / 1_024 : 0
+  } catch {
+    return 0
+  }
+}
+
+/** User and system ticks, a hundredth of a second each, stand twelfth and thirteenth after the name. */
+function cpuOf({ pid }: ChildProcess): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
+    return (Number(fields[11]) + Number(fields[12])) / 100
   } catch {
     return 0
   }
