@@ -1,31 +1,9 @@
 import { writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { gunzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
 import { inFolder, runHere } from '../run-cli.ts'
-
-/** Every line pushed, with its labels. */
-async function startLoki(status = 204) {
-  const lines: { readonly labels: Record<string, string>; readonly line: Record<string, unknown> }[] = []
-  const server = createServer((request, response) => {
-    const chunks: Buffer[] = []
-    request.on('data', (chunk: Buffer) => chunks.push(chunk))
-    request.on('end', () => {
-      const { streams } = JSON.parse(gunzipSync(Buffer.concat(chunks)).toString()) as {
-        streams: { stream: Record<string, string>; values: [string, string][] }[]
-      }
-      for (const { stream, values } of streams)
-        for (const [, line] of values) lines.push({ labels: stream, line: JSON.parse(line) })
-      response.writeHead(status).end()
-    })
-  })
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  return { url, lines, close: () => new Promise((done) => server.close(done)) }
-}
+import { startLoki } from '../support/loki-server.ts'
 
 describe('sync in a collector’s words', () => {
   let venue: Simulator

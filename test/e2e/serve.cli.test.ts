@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
 import { type CliResult, inFolder, type RunOptions, runCli, runHere } from '../run-cli.ts'
+import { startLoki } from '../support/loki-server.ts'
 
 /** Hours: that a bar becomes due just as the test stops it is not to be expected. */
 const BTC = 'binance:spot:BTCUSDT:1h'
@@ -117,13 +118,13 @@ describe('everybar serve', () => {
 
   test('a second signal stops it at once', () =>
     inFolder(async (root) => {
-      venue.setFaults('stall')
+      venue.setFaults('stall@2..') // the first is asked for the first bar, and given up at once
       venue.resetStats()
       try {
         const args = ['serve', BTC, '--from', '-5h', '--root', root, '--port', '0']
         const { result, log } = await serving(args, {
           ask: async () => {
-            while (!venue.log().some(({ path }) => path.endsWith('/klines')))
+            while (venue.log().filter(({ path }) => path.endsWith('/klines')).length < 2)
               await new Promise((next) => setTimeout(next, 20))
           },
           signals: ['SIGINT'],
@@ -169,6 +170,56 @@ describe('everybar live', () => {
       expect(asked).toBeUndefined()
       expect(result.code).toBe(0)
       expect(log.map(({ event }) => event)).toContain('serve_started')
+    }))
+
+  test('says what happens in a collector’s words, on stdout and to Loki', () =>
+    inFolder(async (root) => {
+      const loki = await startLoki()
+      const seconds = 'binance:spot:BTCUSDT:1s'
+      const wanted = [
+        'config_loaded',
+        'loop_tick',
+        'fetch_start',
+        'fetch_ok',
+        'history_page_done',
+        'history_complete',
+        'live_cycle_complete',
+      ]
+      const result = await runCli(['live', seconds, '--from', '-30s', '--root', root, '-v'], {
+        env: {
+          EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url,
+          LOKI_URL: loki.url,
+          SERVICE_NAME: 'bars',
+          ENVIRONMENT: 'test',
+        },
+        onSpawn: (child) => {
+          let said = ''
+          const hear = (text: string) => {
+            said += text
+            if (!wanted.every((event) => said.includes(`"event":"${event}"`))) return
+            child.stdout!.off('data', hear)
+            child.kill('SIGTERM')
+          }
+          child.stdout!.on('data', hear)
+        },
+      })
+      await loki.close()
+      const log = linesOf(result.stdout)
+      for (const line of log)
+        expect(line).toMatchObject({ service_name: 'bars', environment: 'test', mode: 'live' })
+      const answered = { exchange: 'binance', symbol: 'BTCUSDT', timeframe: '1s' }
+      expect(log.filter(({ event }) => event === 'fetch_ok').at(-1)).toMatchObject(answered)
+      const { labels } = loki.lines.find(({ line }) => line.event === 'fetch_ok')!
+      expect(labels).toEqual({
+        service_name: 'bars',
+        environment: 'test',
+        exchange: 'binance',
+        mode: 'live',
+        level: 'debug',
+      })
+      const inLoki = loki.lines.map(({ line }) => line.event)
+      for (const event of wanted) expect(inLoki).toContain(event)
+      expect(loki.lines.length, 'each line went to both').toBe(log.length)
     }))
 
   test('and does not otherwise', () =>
