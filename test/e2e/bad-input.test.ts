@@ -29,6 +29,8 @@ const env = () => ({
   EVERYBAR__FETCH__ATTEMPTS: '3',
   EVERYBAR__FETCH__BACKOFF_BASE_MS: '10',
   EVERYBAR__FETCH__BODY_TIMEOUT_MS: '1000',
+  // Reached by an endless body sooner than any timeout, however busy the machine is.
+  EVERYBAR__FETCH__BODY_BYTES_MAX: '1000000',
 })
 const run = (root: string, ...args: string[]) => runHere([...args, '--root', root, '--json'], { env: env() })
 
