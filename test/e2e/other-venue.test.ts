@@ -198,4 +198,36 @@ describe('a venue of another make', () => {
         expect(asked.filter((path) => path.includes('limit=1&') || path.endsWith('limit=1'))).toHaveLength(3)
       },
     ))
+
+  test('a symbol that trades again: what lay between was no end, and the bars go on', () => {
+    const rows = rowsFrom('2017-12-03T00:00Z', '2017-12-03T09:30Z')
+    return synced(
+      { rows: { BTCUSDT: rows } },
+      ['--from', '2017-12-03', '--to', '2017-12-05'],
+      async ({ sync, run, root }) => {
+        expect(sync.json()).toMatchObject({
+          ok: true,
+          data: { series: [{ missing: { after_delisting: 2310 } }] },
+        })
+        rows.push(...rowsFrom('2017-12-06T00:00Z', '2017-12-08T00:00Z'))
+        const again = await run(
+          'sync',
+          'binance:spot:BTCUSDT:1m',
+          '--from',
+          '2017-12-03',
+          '--to',
+          '2017-12-08',
+        )
+        expect(again.json()).toMatchObject({ ok: true, data: { series: [{ complete: true }] } })
+        expect((await run('gaps')).json().data).toMatchObject([
+          {
+            class: 'source_absent',
+            range: { startMs: at('2017-12-03T09:30Z'), endMs: at('2017-12-06T00:00Z') },
+          },
+        ])
+        expect(await month(root, '2017_12')).toEqual(rows.map(lakeRow))
+        expect((await run('verify')).json()).toMatchObject({ code: 0, data: { faults: [], complete: true } })
+      },
+    )
+  })
 })

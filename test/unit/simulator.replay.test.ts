@@ -2,27 +2,38 @@ import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { crc32, inflateRawSync } from 'node:zlib'
+import { crc32, deflateRawSync, inflateRawSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
 import { sharedData } from '../shared-data.ts'
 
-/** A zip file with one stored member: all the format needs. */
-function zip(name: string, text: string): Buffer {
-  const data = Buffer.from(text)
+interface Forged {
+  /** What stands in the file; the text as it is unless given. */
+  readonly data?: Buffer
+  readonly packed?: boolean
+  /** Bytes it says it unpacks to. */
+  readonly size?: number
+  readonly members?: number
+}
+
+/** A zip file with one member, stored unless said: all the format needs. */
+function zip(name: string, text: string, forged: Forged = {}): Buffer {
+  const plain = Buffer.from(text)
+  const { data = plain, packed = false, size = plain.length, members = 1 } = forged
   const file = Buffer.from(name)
   const fields = Buffer.alloc(26)
   fields.writeUInt16LE(20, 0)
-  fields.writeUInt32LE(crc32(data), 10)
+  fields.writeUInt16LE(packed ? 8 : 0, 4)
+  fields.writeUInt32LE(crc32(plain), 10)
   fields.writeUInt32LE(data.length, 14)
-  fields.writeUInt32LE(data.length, 18)
+  fields.writeUInt32LE(size, 18)
   fields.writeUInt16LE(file.length, 22)
   const local = Buffer.concat([Buffer.from('PK\x03\x04', 'latin1'), fields, file, data])
   const central = Buffer.concat([Buffer.from('PK\x01\x02\x14\x00', 'latin1'), fields, Buffer.alloc(14), file])
   const end = Buffer.alloc(22)
   end.write('PK\x05\x06', 'latin1')
-  end.writeUInt16LE(1, 8)
-  end.writeUInt16LE(1, 10)
+  end.writeUInt16LE(members, 8)
+  end.writeUInt16LE(members, 10)
   end.writeUInt32LE(central.length, 12)
   end.writeUInt32LE(local.length, 16)
   return Buffer.concat([local, central, end])
@@ -240,6 +251,37 @@ describe('files that cannot be read', () => {
     ['no bytes', { [monthly('2024-12')]: Buffer.alloc(0) }, 'simulator.bad-file'],
     ['cut short', { [monthly('2024-12')]: zip('a.csv', line(at(1))).subarray(0, 60) }, 'simulator.bad-file'],
     ['another member', { [monthly('2024-12')]: zip('a.txt', line(at(1))) }, 'simulator.bad-file'],
+    [
+      'several members',
+      { [monthly('2024-12')]: zip('a.csv', line(at(1)), { members: 2 }) },
+      'simulator.bad-file',
+    ],
+    [
+      'a member that leads out',
+      { [monthly('2024-12')]: zip('../../evil.csv', line(at(1))) },
+      'simulator.bad-file',
+    ],
+    [
+      'a changed byte',
+      { [monthly('2024-12')]: zip('a.csv', line(at(1)), { data: Buffer.from(line(at(1), '1.10000001')) }) },
+      'simulator.bad-file',
+    ],
+    [
+      'a bomb',
+      { [monthly('2024-12')]: zip('a.csv', '', { packed: true, data: deflateRawSync('x'), size: 700e6 }) },
+      'simulator.bad-file',
+    ],
+    [
+      'a bomb that says it is none',
+      {
+        [monthly('2024-12')]: zip('a.csv', '', {
+          packed: true,
+          data: deflateRawSync(Buffer.alloc(20e6)),
+          size: 100,
+        }),
+      },
+      'simulator.bad-file',
+    ],
     ['too few columns', { [monthly('2024-12')]: '1733011200000,1,2' }, 'simulator.bad-file'],
     ['text for a number', { [monthly('2024-12')]: line(at(1), 'x"],["') }, 'simulator.bad-file'],
     [

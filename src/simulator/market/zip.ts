@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises'
+import { crc32 } from 'node:zlib'
 import { fromFd, type ZipFile } from 'yauzl'
 import { EverybarError } from '../../model/errors.ts'
 
@@ -54,7 +55,11 @@ function onlyCsv(zip: ZipFile, path: string): Promise<Buffer> {
         // yauzl fails the stream when more arrives than the entry declares.
         stream.on('data', (chunk: Buffer) => chunks.push(chunk))
         stream.on('error', (cause) => refuse('is damaged', cause))
-        stream.on('end', () => resolve(Buffer.concat(chunks)))
+        stream.on('end', () => {
+          const csv = Buffer.concat(chunks)
+          if (crc32(csv) !== entry.crc32) refuse('is damaged: its checksum does not hold')
+          else resolve(csv)
+        })
       })
     })
     zip.readEntry()
