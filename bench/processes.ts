@@ -92,19 +92,24 @@ export function scratchFolder(): string {
   return folder
 }
 
+interface Server {
+  readonly url: string
+  readonly stop: () => void
+}
+
 /** `jobs/venue.ts` in a process of its own: a venue without limits that has made its bars already. */
-export async function startVenue(
-  from: string,
-  to: string,
-): Promise<{ readonly url: string; readonly stop: () => void }> {
-  const venue = spawn(process.execPath, [file('jobs/venue.ts'), from, to], {
+export const startVenue = (from: string, to: string): Promise<Server> => startJob('venue.ts', from, to)
+
+/** One of `jobs/` that serves, in a process of its own: its first line is its address. */
+export async function startJob(name: string, ...args: readonly string[]): Promise<Server> {
+  const job = spawn(process.execPath, [file(`jobs/${name}`), ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  const stop = () => void venue.kill()
+  const stop = () => void job.kill()
   process.on('exit', stop)
   const url = await new Promise<string>((resolve, reject) => {
-    venue.stdout.once('data', (text: Buffer) => resolve(text.toString().trim()))
-    venue.once('exit', (code) => reject(new Error(`the simulated venue ended with ${code}`)))
+    job.stdout.once('data', (text: Buffer) => resolve(text.toString().trim()))
+    job.once('exit', (code) => reject(new Error(`${name} ended with ${code}`)))
   })
   return { url, stop }
 }

@@ -5,7 +5,7 @@ import { openHouse } from './house.ts'
 
 /** Folds what was appended to the lake into its month files. Asks nobody. */
 export async function compact(ctx: AppContext): Promise<CompactReport> {
-  const house = await openHouse({ ...ctx, access: 'write', command: 'compact' })
+  const house = await openHouse({ ...ctx, access: 'mend', command: 'compact' })
   try {
     return await compactLake(house, house.lake, ctx.signal)
   } finally {

@@ -39,7 +39,7 @@ export async function reconcileOne(
   selection: Partial<Selection>,
   options: { readonly store: string; readonly repair: boolean },
 ): Promise<ReconcileReport> {
-  const access = options.repair ? 'write' : 'read'
+  const access = options.repair ? 'mend' : 'read'
   const house = await openHouse({ ...ctx, access, command: 'reconcile' })
   try {
     const store = storeNamed(house, options.store)

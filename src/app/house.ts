@@ -27,6 +27,8 @@ import { openSpendBook } from './spends.ts'
 import { openStores } from './stores.ts'
 import { VenueBook } from './venues.ts'
 
+export type Access = 'read' | 'mend' | 'write'
+
 /** Everything a command works with, opened; closing it closes all of it, the lock last. */
 export interface OpenHouse extends House, AsyncDisposable {
   readonly venues: VenueBook
@@ -43,9 +45,10 @@ export interface OpenOptions {
   readonly clock?: Clock
   /**
    * - `write`: makes the root where it is missing and holds its lock: one writing process a root;
+   * - `mend`: holds the lock too, but the root has to be there: what is not there cannot be mended;
    * - `read`: the root has to be there; other processes may write meanwhile.
    */
-  readonly access: 'read' | 'write'
+  readonly access: Access
   /** For the message another process gets while this one holds the lock. */
   readonly command: string
   /** Tries and waits of requests; the configuration's unless given. */
@@ -74,23 +77,22 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
   const { config, onEvent, access } = options
   const clock = options.clock ?? systemClock
   const { root } = config
+  const writes = access !== 'read'
   await checkRoot(root, access)
   const open = new AsyncDisposableStack()
   try {
-    if (access === 'write') open.use(await lockRoot(root, { waitMs: 2_000, command: options.command }))
+    if (writes) open.use(await lockRoot(root, { waitMs: 2_000, command: options.command }))
     const kite = kiteRooms(config, clock)
-    const venues = await new VenueBook(
-      config,
-      sourcesOf(config, kite),
-      access === 'write' ? root : undefined,
-    ).open(onEvent)
+    const venues = await new VenueBook(config, sourcesOf(config, kite), writes ? root : undefined).open(
+      onEvent,
+    )
     const { sources } = venues
     const archive = openFsArchive({
       root,
       files: nodeFileSystem,
       compression: config.archive.compression,
       onEvent,
-      sweep: access === 'write',
+      sweep: writes,
       threads: Math.min(availableParallelism(), CHECK_THREADS_MAX),
     })
     const kept = open.use(await openLedger(config, access, { archive, sources }))
@@ -204,7 +206,7 @@ function retryOf({ fetch, settings }: Config) {
 
 async function openLedger(
   { root, ledger }: Config,
-  access: 'read' | 'write',
+  access: Access,
   rooms: { readonly archive: Archive; readonly sources: readonly Source[] },
 ): Promise<Ledger> {
   const readOnly = access === 'read'
@@ -221,7 +223,8 @@ export async function rootExists(root: string): Promise<boolean> {
   return (await stat(root).catch(() => undefined)) !== undefined
 }
 
-async function checkRoot(root: string, access: 'read' | 'write'): Promise<void> {
+/** @throws EverybarError `root.not-found`, `root.not-a-folder`, `root.not-readable`, `root.not-writable` (abort). */
+export async function checkRoot(root: string, access: Access): Promise<void> {
   const found = await stat(root).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined
     if (error.code === 'ENOTDIR') throw partIsFile(root, error)
@@ -236,7 +239,7 @@ async function checkRoot(root: string, access: 'read' | 'write'): Promise<void> 
   if (found && !found.isDirectory()) {
     throw rootError('root.not-a-folder', root, `${root} is not a folder`, 'Name a folder with --root.')
   }
-  if (!found && access === 'read') {
+  if (!found && access !== 'write') {
     throw rootError(
       'root.not-found',
       root,

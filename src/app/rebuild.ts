@@ -10,7 +10,7 @@ import type { Store } from '../store/store.ts'
 import type { RebuildReport } from './api.ts'
 import type { AppContext } from './commands.ts'
 import { storeNamed } from './databases.ts'
-import { type OpenHouse, openHouse } from './house.ts'
+import { checkRoot, type OpenHouse, openHouse } from './house.ts'
 import { jobsOf } from './inspect.ts'
 import { exportManifests } from './manifests.ts'
 import { moverIn } from './quarantine.ts'
@@ -29,8 +29,9 @@ export interface RebuildOptions {
 /** Makes the ledger, a store, or both again from the archive alone. No request. */
 export async function rebuild(ctx: AppContext, options: RebuildOptions): Promise<RebuildReport> {
   const moved: string[] = []
+  await checkRoot(ctx.config.root, 'mend')
   const runs = options.ledger ? await takeLedgerAway(ctx, (path) => moved.push(path)) : []
-  const house = await openHouse({ ...ctx, access: 'write', command: 'rebuild' })
+  const house = await openHouse({ ...ctx, access: 'mend', command: 'rebuild' })
   try {
     for (const run of runs) await house.ledger.putRun(run)
     const stores = storesOf(house, options)

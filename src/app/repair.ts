@@ -11,6 +11,7 @@ import { Venues } from '../pipeline/venue-clock.ts'
 import type { Problem, RepairReport, Selection, SeriesRepairReport } from './api.ts'
 import type { AppContext } from './commands.ts'
 import { type OpenHouse, openHouse } from './house.ts'
+import { nothingKept } from './inspect.ts'
 import { exportManifests } from './manifests.ts'
 import { moverIn } from './quarantine.ts'
 import { rebuild } from './rebuild.ts'
@@ -44,6 +45,8 @@ export async function repairAll(
     if (dryRun || !isEverybarError(error, 'ledger.corrupt')) throw error
     return undefined // not even opened: it is made again below
   })
+  if (first?.proof.ledger === 'whole' && first.proof.jobs.length + first.proof.faults.length === 0)
+    throw nothingKept(ctx.config.root)
   if (first && dryRun) return reportOf(first, { dryRun, moved, problems: [], after: first.proof })
   const anew = first?.proof.ledger !== 'whole'
   if (anew) moved.push(...(await rebuild(ctx, { ledger: true })).setAside)
@@ -84,7 +87,7 @@ async function plannedAnew(
 }
 
 async function inHouse<T>(ctx: AppContext, readOnly: boolean, work: (house: OpenHouse) => Promise<T>) {
-  const house = await openHouse({ ...ctx, access: readOnly ? 'read' : 'write', command: 'repair' })
+  const house = await openHouse({ ...ctx, access: readOnly ? 'read' : 'mend', command: 'repair' })
   try {
     return await work(house)
   } finally {

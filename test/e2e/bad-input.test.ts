@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -228,19 +228,22 @@ describe('what a root may be', () => {
 
   test('empty: nothing is complete where nothing was asked for', () =>
     inFolder(async (root) => {
-      for (const command of ['verify', 'gaps']) {
-        const { ok, code, error } = (await run(root, command)).json()
+      for (const command of ['verify', 'gaps', 'repair', 'repair --dry-run']) {
+        const { ok, code, error } = (await run(root, ...command.split(' '))).json()
         expect({ ok, code, error: error?.code }).toEqual({ ok: false, code: 2, error: 'series.none' })
       }
       expect((await run(root, 'status')).json()).toMatchObject({ code: 0, data: [] })
     }))
 
-  test('not there: exit 10 for what only reads', () =>
+  test('not there: exit 10 for what only reads, and for what mends', () =>
     inFolder(async (folder) => {
-      for (const command of ['status', 'gaps', 'verify', 'runs list', 'query SELECT\u00a01']) {
+      const reads = ['status', 'gaps', 'verify', 'runs list', 'query SELECT\u00a01']
+      const mends = ['repair', 'compact', 'rebuild --ledger', 'rebuild --lake', 'reconcile --store parquet']
+      for (const command of [...reads, ...mends]) {
         const { code, error } = (await run(join(folder, 'no'), ...command.split(' '))).json()
         expect({ command, code, error: error?.code }).toEqual({ command, code: 10, error: 'root.not-found' })
       }
+      expect(existsSync(join(folder, 'no'))).toBe(false)
     }))
 
   test('in use by another process: exit 11, and who it is; reading goes on', async () => {

@@ -33,7 +33,7 @@ interface ExportFlags extends SelectionOptions {
 }
 
 export function define(command: Command, run: Runner): void {
-  exportOptions(selectionOptions(command)).action(
+  exportOptions(selectionOptions(command, 'reads')).action(
     run(async (cli, operands: readonly string[], flags: ExportFlags) => {
       const out = flags.out ?? missingOut()
       const { exportAgain, exportData } = await import('../../app/commands.ts')

@@ -8,7 +8,7 @@ import { readSelectionIfAny, type SelectionOptions, selectionOptions } from '../
 import { csv, right, table } from '../table.ts'
 
 export function define(command: Command, run: Runner): void {
-  selectionOptions(command)
+  selectionOptions(command, 'reads')
     .addHelpText('after', '\n"everybar gaps explain …" shows the archived answers and when they were given.')
     .option('--csv', 'comma-separated, for other programs')
     .action(

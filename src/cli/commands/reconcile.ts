@@ -12,7 +12,7 @@ interface ReconcileFlags extends SelectionOptions {
 }
 
 export function define(command: Command, run: Runner): void {
-  selectionOptions(command)
+  selectionOptions(command, 'reads')
     .requiredOption('--store <name>', 'the store to compare with the archive: parquet, postgres, bigquery')
     .option('--dry-run', 'say what differs and mend nothing')
     .action(

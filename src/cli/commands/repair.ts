@@ -12,7 +12,7 @@ interface Options extends SelectionOptions {
 }
 
 export function define(command: Command, run: Runner): void {
-  selectionOptions(command)
+  selectionOptions(command, 'reads')
     .option('--dry-run', 'say what would be fetched, settled again and moved; touch nothing')
     .action(
       run(async (cli, operands: readonly string[], options: Options) => {

@@ -6,7 +6,7 @@ import { readSelectionIfAny, type SelectionOptions, selectionOptions } from '../
 import { table } from '../table.ts'
 
 export function define(command: Command, run: Runner): void {
-  selectionOptions(command).action(
+  selectionOptions(command, 'reads').action(
     run(async (cli, operands: readonly string[], options: SelectionOptions) => {
       const selection = await readSelectionIfAny(cli, operands, options)
       const { revisions } = await import('../../app/commands.ts')

@@ -20,7 +20,7 @@ holes further back are gaps, no lag. A series whose end is named (--to, or "to" 
 series that is named was never asked for. Right after a bar has closed a series lags by that bar, and is not stale yet.`
 
 export function define(command: Command, run: Runner): void {
-  selectionOptions(command)
+  selectionOptions(command, 'reads')
     .option('--fail-if-stale <duration>', 'exit with 3 when a bar that was due so long ago is not there', age)
     .addHelpText('after', help)
     .action(

@@ -11,7 +11,7 @@ import { readSelectionIfAny, type SelectionOptions, selectionOptions } from '../
 import { right, table } from '../table.ts'
 
 export function define(command: Command, run: Runner): void {
-  selectionOptions(command)
+  selectionOptions(command, 'reads')
     .option('--deep', 'decode every answer again and compare bar for bar, not hashes alone')
     .option('--certificate <file>', 'write what was proved as JSON; nothing where there is a fault')
     .option(
