@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
@@ -52,7 +53,7 @@ const alive = (pid: number): boolean => {
   }
 }
 
-async function until(condition: () => boolean, ms = 5_000): Promise<boolean> {
+async function until(condition: () => boolean, ms = 30_000): Promise<boolean> {
   for (let waited = 0; waited < ms; waited += 20) {
     if (condition()) return true
     await sleep(20)
@@ -60,16 +61,21 @@ async function until(condition: () => boolean, ms = 5_000): Promise<boolean> {
   return condition()
 }
 
-/** Starts the command and gives its first line of output, which is the inner process's id. */
-async function started(
-  command: readonly string[],
-): Promise<{ outer: ChildProcess; innerPid: number; ended: Promise<unknown[]> }> {
+interface Started {
+  readonly outer: ChildProcess
+  readonly innerPid: number
+  /** Waits for a line of output. */
+  readonly line: () => Promise<string>
+  readonly ended: Promise<unknown[]>
+}
+
+/** Starts the command, whose first line of output is the inner process's id. */
+async function started(command: readonly string[]): Promise<Started> {
   const outer = spawn(command[0]!, [...command.slice(1), 'work'], { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = new Promise<unknown[]>((resolve) => outer.on('exit', (...how) => resolve(how)))
-  const innerPid = await new Promise<number>((resolve) =>
-    outer.stdout!.once('data', (text) => resolve(Number(text))),
-  )
-  return { outer, innerPid, ended }
+  const lines = createInterface({ input: outer.stdout! })[Symbol.asyncIterator]()
+  const line = async () => String((await lines.next()).value)
+  return { outer, innerPid: Number(await line()), line, ended }
 }
 
 describe.skipIf(process.platform !== 'linux')('on an older Node (skipped elsewhere: reads /proc)', () => {
@@ -122,36 +128,39 @@ process.exitCode = 3`
       expect(await until(() => !alive(innerPid)), 'the inner process is gone').toBe(true)
     }))
 
-  const patient = (ms: number) => `watchLauncher()
-const stop = listenForStop(() => {})
-const beat = setInterval(() => {}, 1000)
-stop.signal.addEventListener('abort', () => setTimeout(() => { clearInterval(beat); process.exit(stop.exitCode()) }, ${ms}))
+  const go = 'dist/cli/go'
+  /** Says that it was told to stop, and ends when the file `go` is there; at a second signal at once. */
+  const patient = `import { existsSync } from 'node:fs'
+watchLauncher()
+const stop = listenForStop(() => console.log('stopping'))
+const may = () => stop.exitCode() !== undefined && existsSync(new URL('./go', import.meta.url))
+setInterval(() => { if (may()) process.exit(stop.exitCode()) }, 10)
 console.log(process.pid)`
 
   test.each([
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const)('%s to the launcher alone stops the work cleanly: %i', (signal, code) =>
-    inPackage(patient(400), async (command) => {
-      const { outer, innerPid, ended } = await started(command)
+    inPackage(patient, async (command, folder) => {
+      const { outer, innerPid, line, ended } = await started(command)
       outer.kill(signal)
-      await sleep(150)
+      expect(await line()).toBe('stopping')
       expect(alive(innerPid), 'it finishes what is in flight').toBe(true)
+      writeFileSync(join(folder, go), '')
       expect(await ended).toEqual([code, null])
     }),
   )
 
   test('one Ctrl-C, which the terminal sends to both, counts once; a second stops at once', () =>
-    inPackage(patient(10_000), async (command) => {
-      const { outer, innerPid, ended } = await started(command)
+    inPackage(patient, async (command) => {
+      const { outer, innerPid, line, ended } = await started(command)
       const press = () => [outer.pid!, innerPid].forEach((pid) => void process.kill(pid, 'SIGINT'))
       press()
+      expect(await line()).toBe('stopping')
       await sleep(150)
-      expect(alive(innerPid)).toBe(true)
-      const pressedAt = performance.now()
+      expect(alive(innerPid), 'the press that came twice counts once').toBe(true)
       press()
       expect(await ended).toEqual([130, null])
-      expect(performance.now() - pressedAt).toBeLessThan(5_000)
     }))
 
   test('ends by the signal that ended the work', () =>

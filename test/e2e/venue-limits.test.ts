@@ -52,12 +52,10 @@ async function process(
 describe('against the simulated venue', () => {
   test('a run over several windows is never refused', async () => {
     const simulator = await venue({ weightLimit: 200, windowMs: 2_000 })
-    const startedMs = performance.now()
     await process(simulator, 200)
     expect(simulator.stats()).toMatchObject({ refused: 0, banned: 0, requests: 201 })
-    expect(simulator.stats().weightPeak.spot).toBeGreaterThan(100)
-    // 420 weight: two full windows and a bit, each a little longer than the venue's.
-    expect(performance.now() - startedMs).toBeLessThan(3 * 4_000) // a busy machine takes its time; bench/rate-limit.ts measures
+    // How full the windows are: test/property/sync-rate.test.ts, on a clock of its own.
+    expect(simulator.stats().weightPeak.spot).toBeLessThanOrEqual(200)
   })
 
   test('a process that follows another learns what is spent before it spends', async () => {

@@ -29,6 +29,11 @@ function ask(path: string, patience = 2000): Promise<Seen> {
     let status = 0
     let headers: Seen['headers'] = {}
     const chunks: Buffer[] = []
+    let timer: NodeJS.Timeout | undefined
+    const wait = (ms: number) => {
+      clearTimeout(timer)
+      timer = setTimeout(() => done('timeout'), ms)
+    }
     const done = (failure?: string) => {
       clearTimeout(timer)
       outgoing.destroy()
@@ -37,7 +42,9 @@ function ask(path: string, patience = 2000): Promise<Seen> {
     const outgoing = request(venue.url + path, { agent: false }, (response) => {
       status = response.statusCode!
       headers = response.headers
+      wait(patience)
       response.on('data', (chunk: Buffer) => {
+        wait(patience)
         chunks.push(chunk)
         if (chunks.reduce((sum, c) => sum + c.length, 0) > 20_000_000) done('too long')
       })
@@ -45,7 +52,7 @@ function ask(path: string, patience = 2000): Promise<Seen> {
       response.on('error', (error: NodeJS.ErrnoException) => done(error.code))
     })
     outgoing.on('error', (error: NodeJS.ErrnoException) => done(error.code))
-    const timer = setTimeout(() => done('timeout'), patience)
+    wait(20_000)
     outgoing.end()
   })
 }

@@ -131,9 +131,8 @@ describe('over HTTP', () => {
     await Promise.all(
       Array.from({ length: 8 }, () => fetch(`${venue.url}/api/v3/ping`).then((r) => r.text())),
     )
-    const took = performance.now() - started
-    expect(took).toBeGreaterThanOrEqual(149)
-    expect(took).toBeLessThan(600)
+    expect(performance.now() - started).toBeGreaterThanOrEqual(149)
+    // All eight waited at the same time.
     expect(venue.stats().concurrentPeak).toBe(8)
     await venue.close()
   })
