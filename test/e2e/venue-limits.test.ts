@@ -96,7 +96,7 @@ describe('against the simulated venue', () => {
   })
 
   test('aggTrades go through the same executor, by cursor, without a trade twice or missing', async () => {
-    const simulator = await venue({ rttMs: 0 })
+    const simulator = await venue({ rttMs: 0, fromMs: 1_599_990_000_000 })
     const fetcher = createFetcher({ clock: systemClock, onEvent: () => {} })
     cleanups.push(() => fetcher[Symbol.asyncDispose]())
     const startMs = 1_600_000_020_000
