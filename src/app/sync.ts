@@ -3,6 +3,7 @@ import { runChunks } from '../chunking/run-chunks.ts'
 import { type EverybarError, isEverybarError } from '../model/errors.ts'
 import { type Series, seriesId } from '../model/series.ts'
 import { asError } from '../pipeline/fetch-missing.ts'
+import { lakeFiles } from '../pipeline/lost-months.ts'
 import type { Wish } from '../pipeline/range.ts'
 import { notTried, type SeriesOutcome, type Signals, syncSeries } from '../pipeline/sync.ts'
 import { Venues } from '../pipeline/venue-clock.ts'
@@ -51,7 +52,9 @@ export async function syncAll(
   const names = selection.series.map(seriesId)
   await house.ledger.putRun({ ...base, endedAtMs: null, exitCode: null, report: { series: names } })
   house.onEvent({ event: 'run_started', run_id: runId, series: names.length })
-  const outcomes = await syncEach(house, selection, runId, { stop, hardStop: graceful(stop) }, options)
+  const files = house.stores.includes(house.lake) && { lakeFiles: lakeFiles(house.lake) }
+  const signals = { stop, hardStop: graceful(stop) }
+  const outcomes = await syncEach({ ...house, ...files }, selection, runId, signals, options)
   const synced = outcomes.map(({ series }) => seriesId(series))
   if (house.config.ledger === 'sqlite') await exportManifests(house, await refsOf(house, synced))
   const { requests, weight, retries } = house.fetcher.stats()

@@ -12,6 +12,7 @@ import type { EpochMs } from '../model/time.ts'
 import { anchorOf } from '../model/timeframe.ts'
 import type { Source } from '../source/source.ts'
 import type { Store } from '../store/store.ts'
+import type { LakeFiles } from './lost-months.ts'
 import type { SeriesTurns } from './turns.ts'
 
 /** The rooms a bar passes through, opened by `app` and handed to everything in the corridor. */
@@ -30,6 +31,8 @@ export interface House {
   readonly calendarOf?: (instrument: Instrument) => SessionCalendar | undefined
   /** Where several pieces of work share the house: whose turn it is at a series. */
   readonly turns?: SeriesTurns
+  /** Where the lake is one of the stores: what files it has. */
+  readonly lakeFiles?: LakeFiles
 }
 
 /** A series with everything that follows from which endpoint serves it. */

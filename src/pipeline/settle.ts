@@ -185,7 +185,8 @@ const barsBefore = (bars: BarBatch, cutMs: EpochMs): BarBatch =>
 const barsFrom = (bars: BarBatch, cutMs: EpochMs): BarBatch =>
   batchWithin(bars, { startMs: cutMs, endMs: Number.POSITIVE_INFINITY })
 
-function storeError(store: Store, error: unknown): EverybarError {
+/** What a store threw, as an error of ours. */
+export function storeError(store: Pick<Store, 'name'>, error: unknown): EverybarError {
   if (isEverybarError(error)) return error
   return new EverybarError('store.failed', `${store.name}: ${messageOf(error)}`, {
     recovery: 'abort',

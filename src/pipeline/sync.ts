@@ -8,6 +8,7 @@ import { firstBar, knownEdge } from './edges.ts'
 import { asError, type Fetched, type FindingCounts, fetchMissing } from './fetch-missing.ts'
 import { gapsOf } from './gaps.ts'
 import { type House, jobOf, type SeriesJob } from './house.ts'
+import { restoreMonths } from './lost-months.ts'
 import { dueEnd, planSeries, SOME_DAY_MS } from './plan-series.ts'
 import { type ResolvedRange, resolveRange, type Wish } from './range.ts'
 import { type Replayed, replay } from './replay.ts'
@@ -82,12 +83,19 @@ async function trySeries(
     const resolved = await resolveRange(house, venues, job, wish, signals.stop)
     range = resolved.range
     await house.ledger.want(job.ref, range)
+    const { lakeFiles } = house
+    const unrestored = lakeFiles ? await restoreMonths(house, job, range, lakeFiles, signals.stop) : []
     const replayed = await replayStores(house, job, range, signals)
     const { fetched, planned, clock } = await fetchSeries(house, venues, job, resolved, wish, signals)
     if (fetched && fetched.fetched > 0) await forgetPassedEnd(house, job, range)
     await noteAdopted(house, job)
     const gaps = await gapsNow(house, job, range, clock)
-    const errors = [...replayed.errors, ...(fetched?.errors ?? []), ...(fetched?.failures ?? [])]
+    const errors = [
+      ...unrestored,
+      ...replayed.errors,
+      ...(fetched?.errors ?? []),
+      ...(fetched?.failures ?? []),
+    ]
     return outcomeOf(wish.series, range, { replayed, fetched, planned, gaps, errors })
   } catch (error) {
     const failure = asError(error)

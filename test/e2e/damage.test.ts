@@ -107,6 +107,8 @@ describe('damage to what is kept', () => {
       for (const [folder, asked] of [
         ['binance', 4],
         ['.everybar', 0],
+        ['lake', 0],
+        ['lake/binance/2024/02', 0],
       ] as const) {
         rmSync(join(root, folder), { recursive: true })
         venue.resetStats()
