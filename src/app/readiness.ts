@@ -1,5 +1,6 @@
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { EverybarError, isEverybarError, messageOf } from '../model/errors.ts'
 import { parseSeries } from '../model/series.ts'
 import { iso } from '../model/time.ts'
@@ -44,11 +45,9 @@ export function readinessOf({ house, selection, state }: Pick<Service, 'house' |
     const checks = await Promise.all([
       check('watching', async () => watches(now)),
       check('fresh', () => isFresh(house, selection, now)),
-      check('ledger', () => inTime(house, () => house.ledger.runs(1))),
-      check('root', () => inTime(house, () => access(house.root, constants.W_OK))),
-      ...house.stores.map((store) =>
-        check(`store:${store.name}`, () => inTime(house, () => reach(store, some))),
-      ),
+      check('ledger', () => inTime(() => house.ledger.runs(1))),
+      check('root', () => inTime(() => access(house.root, constants.W_OK))),
+      ...house.stores.map((store) => check(`store:${store.name}`, () => inTime(() => reach(store, some)))),
     ])
     return { ready: checks.every(({ ok }) => ok), checks }
   })
@@ -67,9 +66,10 @@ async function check(name: string, look: () => Promise<unknown>): Promise<ReadyC
 const reach = async (store: Store, some: Service['selection']['series'][number] | undefined) =>
   some && store.extent(some)
 
-async function inTime<T>({ clock }: OpenHouse, work: () => Promise<T>): Promise<T> {
+/** A room of this machine is given time by this machine, however fast the clock of the house runs. */
+async function inTime<T>(work: () => Promise<T>): Promise<T> {
   const over = new AbortController()
-  const late = clock.sleep(ANSWER_MS, over.signal).then(() => {
+  const late = sleep(ANSWER_MS, undefined, { signal: over.signal, ref: false }).then(() => {
     throw unready(`no answer for ${ANSWER_MS / 1_000} s`)
   })
   late.catch(() => {}) // when it was not late
