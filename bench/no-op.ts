@@ -36,9 +36,11 @@ const times: number[] = []
 const requests: number[] = []
 for (let round = 0; round < rounds; round++) {
   venue.resetStats()
-  times.push((await sync()).seconds)
+  const cost = await sync()
+  times.push(cost.seconds)
   requests.push(venue.stats().requests)
-  console.error(`${seconds(times.at(-1)!)}, requests ${JSON.stringify(venue.stats().requestsByPath)}`)
+  const told = `${seconds(cost.seconds)} (${seconds(cost.cpuSeconds)} of processor)`
+  console.error(`${told}, requests ${JSON.stringify(venue.stats().requestsByPath)}`)
 }
 await venue.close()
 report({

@@ -5,16 +5,23 @@ import {
   fsync,
   ftruncateSync,
   open,
+  opendirSync,
   openSync,
   renameSync,
   statSync,
   write,
   writev,
 } from 'node:fs'
-import { copyFile, link, mkdir, opendir, readFile, rm, stat } from 'node:fs/promises'
+import { copyFile, link, mkdir, readFile, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type FileSystem, faultCode, TEMPORARY_PREFIX, type WritableFile } from '../model/filesystem.ts'
+import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises'
+import {
+  type DirectoryEntry,
+  type FileSystem,
+  faultCode,
+  TEMPORARY_PREFIX,
+  type WritableFile,
+} from '../model/filesystem.ts'
 
 const OUT_OF_DESCRIPTORS = new Set(['EMFILE', 'ENFILE'])
 
@@ -32,7 +39,7 @@ async function withDescriptor<T>(attempt: () => Promise<T>): Promise<T> {
 
 /*
  * What waits for the disk, and making a file, which searches for room, is handed to another thread. Opening what is
- * there, closing, renaming and looking take microseconds, less than handing them over, and are done on the spot: an
+ * there, listing, closing, renaming and looking take microseconds, less than handing them over, and are done on the spot: an
  * archive does each of them for every answer.
  */
 
@@ -123,11 +130,30 @@ const size = async (path: string): Promise<number | undefined> =>
 
 async function stamp(path: string): Promise<string | undefined> {
   try {
-    const { ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true })
+    const { ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true })
     return [ino, size, mtimeNs, ctimeNs].join('-')
   } catch (error) {
     if (faultCode(error) === 'ENOENT') return undefined
     throw error
+  }
+}
+
+/** Entries that are read without a look at what else has happened: a millisecond. */
+const ENTRIES_AT_ONCE = 1_000
+
+async function* list(path: string): AsyncGenerator<DirectoryEntry> {
+  const folder = await withDescriptor(async () => opendirSync(path, { bufferSize: ENTRIES_AT_ONCE }))
+  try {
+    let read = 0
+    for (let entry = folder.readSync(); entry; entry = folder.readSync()) {
+      yield {
+        name: entry.name,
+        kind: entry.isFile() ? 'file' : entry.isDirectory() ? 'directory' : 'other',
+      }
+      if (++read % ENTRIES_AT_ONCE === 0) await immediate()
+    }
+  } finally {
+    folder.closeSync()
   }
 }
 
@@ -136,14 +162,7 @@ export const nodeFileSystem: FileSystem = {
   create,
   extend,
   readFile: (path) => withDescriptor(() => readFile(path)),
-  list: async function* (path) {
-    for await (const entry of await withDescriptor(() => opendir(path, { bufferSize: 1_000 }))) {
-      yield {
-        name: entry.name,
-        kind: entry.isFile() ? 'file' : entry.isDirectory() ? 'directory' : 'other',
-      }
-    }
-  },
+  list,
   size,
   stamp,
   makeDirectory: (path) => mkdir(path, { recursive: true }),

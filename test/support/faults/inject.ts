@@ -164,7 +164,11 @@ function wrapFiles(): void {
     return handle
   }
   const descriptors = new Map<number, string>()
-  wrap(fs, ['renameSync', 'rmSync', 'mkdirSync', 'readFileSync', 'writeFileSync', 'statSync'], onPaths(''))
+  wrap(
+    fs,
+    ['opendirSync', 'renameSync', 'rmSync', 'mkdirSync', 'readFileSync', 'writeFileSync', 'statSync'],
+    onPaths(''),
+  )
   const openSync = fs.openSync!
   fs.openSync = (...args: unknown[]) => {
     if (!within(args[0])) return openSync(...args)
