@@ -20,7 +20,7 @@ import type { AppendEntry, CommitResult, CommittedFile, StoredExtent, StoreTrait
 import { sortEntry } from './append.ts'
 import { DELTA_FOLDER, DeltaFiles } from './delta-files.ts'
 import { Engine } from './engine.ts'
-import { corrupt } from './errors.ts'
+import { corrupt, readError } from './errors.ts'
 import { type LakeFilesystem, nodeFilesystem } from './filesystem.ts'
 import { LastBars } from './last-bars.ts'
 import { filesOf, listSeries, parquetFiles } from './listing.ts'
@@ -204,8 +204,12 @@ class ParquetLake implements Lake {
     return this.reads.month(series, monthOf(month.startMs))
   }
 
-  allFiles(): AsyncIterable<string> {
-    return parquetFiles(this.root, this.fs)
+  async *allFiles(): AsyncGenerator<string> {
+    try {
+      yield* parquetFiles(this.root, this.fs)
+    } catch (error) {
+      throw readError(error, join(this.root, 'lake'))
+    }
   }
 
   fileState(path: string) {
