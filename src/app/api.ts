@@ -1,4 +1,4 @@
-import type { GapClass } from '../coverage/classify.ts'
+import type { GapClass } from '../coverage/gap-class.ts'
 import type { Recovery } from '../model/errors.ts'
 import type { Finding } from '../model/finding.ts'
 import type { Series } from '../model/series.ts'
@@ -7,7 +7,7 @@ import type { When } from '../model/when.ts'
 import type { Fault } from '../pipeline/fault.ts'
 import type { Compacted } from '../store/lake.ts'
 
-export type { GapClass } from '../coverage/classify.ts'
+export type { GapClass } from '../coverage/gap-class.ts'
 export type { When } from '../model/when.ts'
 export type { Fault } from '../pipeline/fault.ts'
 

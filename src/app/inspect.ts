@@ -1,4 +1,5 @@
-import { type GapRun, openClasses } from '../coverage/classify.ts'
+import type { GapRun } from '../coverage/classify.ts'
+import { openClasses } from '../coverage/gap-class.ts'
 import { absenceSettled, askedTimes } from '../coverage/reask.ts'
 import { EverybarError } from '../model/errors.ts'
 import { hull } from '../model/range-set.ts'

@@ -1,5 +1,6 @@
-import { type GapClass, type GapRun, openClasses } from '../coverage/classify.ts'
+import type { GapRun } from '../coverage/classify.ts'
 import { expectedBars } from '../coverage/expected.ts'
+import { type GapClass, openClasses } from '../coverage/gap-class.ts'
 import type { EverybarError } from '../model/errors.ts'
 import { seriesId } from '../model/series.ts'
 import type { TimeRange } from '../model/time.ts'

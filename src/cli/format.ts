@@ -1,17 +1,4 @@
-import type { GapClass } from '../app/api.ts'
 import { type EpochMs, iso } from '../model/time.ts'
-
-/** Classes of missing bars that keep a range from being complete: fetching, waiting or mending would change them. */
-export const openClasses: ReadonlySet<string> = new Set<GapClass>([
-  'never_fetched',
-  'fetch_failed',
-  'quarantined',
-  'not_yet_final',
-])
-
-/** Missing bars of the open classes. */
-export const openBars = (missing: { readonly [name in GapClass]?: number }): number =>
-  Object.entries(missing).reduce((sum, [name, bars]) => sum + (openClasses.has(name) ? bars : 0), 0)
 
 /** `no_trade 12, never_fetched 3`; `-` for none. */
 export const countsText = (counts: Readonly<Record<string, number | undefined>>): string =>

@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { EverybarError } from '../model/errors.ts'
 import { parseCompositeKey } from '../model/slice.ts'
 import { iso, type TimeRange } from '../model/time.ts'
-import type { GapClass } from './classify.ts'
+import type { GapClass } from './gap-class.ts'
 
 /** Version of the format; a newer one is refused. */
 export const CERTIFICATE_VERSION = 1

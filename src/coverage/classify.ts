@@ -4,28 +4,8 @@ import { type EpochMs, iso, type TimeRange } from '../model/time.ts'
 import { ceilToBar, nextOpen, shiftBars, type Timeframe } from '../model/timeframe.ts'
 import { closedSlots, type SessionCalendar } from './calendar.ts'
 import { type BarGrid, expectedBars, finalEnd } from './expected.ts'
+import type { GapClass } from './gap-class.ts'
 import { absenceSettled, askedTimes } from './reask.ts'
-
-/** Why an expected bar is not stored: exactly one class each. */
-export type GapClass =
-  | 'before_listing'
-  | 'after_delisting'
-  | 'closed_session'
-  | 'venue_outage'
-  | 'no_trade'
-  | 'source_absent'
-  | 'not_yet_final'
-  | 'never_fetched'
-  | 'fetch_failed'
-  | 'quarantined'
-
-/** The classes that keep a range from being complete. */
-export const openClasses: ReadonlySet<GapClass> = new Set([
-  'not_yet_final',
-  'never_fetched',
-  'fetch_failed',
-  'quarantined',
-])
 
 /** A run of missing bars of one class. */
 export interface GapRun {

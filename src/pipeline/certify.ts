@@ -1,6 +1,6 @@
 import type { CertifiedBars, CertifiedFile, CertifiedSlice, StreamedSeries } from '../coverage/certificate.ts'
 import { isoRange } from '../coverage/certificate.ts'
-import type { GapClass } from '../coverage/classify.ts'
+import type { GapClass } from '../coverage/gap-class.ts'
 import { lakePath } from '../model/lake.ts'
 import { overlap, type TimeRange } from '../model/time.ts'
 import { byMonth } from '../store/bars.ts'

@@ -1,6 +1,6 @@
 import { closedSlots } from '../coverage/calendar.ts'
-import { openClasses } from '../coverage/classify.ts'
 import { finalEnd } from '../coverage/expected.ts'
+import { openClasses } from '../coverage/gap-class.ts'
 import { hull, intersect, type RangeSet, subtract, toRangeSet, totalMs } from '../model/range-set.ts'
 import { contains, DAY_MS, type EpochMs, type TimeRange } from '../model/time.ts'
 import { nextOpen, shiftBars } from '../model/timeframe.ts'

@@ -1,4 +1,5 @@
-import { type GapRun, openClasses } from '../coverage/classify.ts'
+import type { GapRun } from '../coverage/classify.ts'
+import { openClasses } from '../coverage/gap-class.ts'
 import { type EverybarError, isEverybarError } from '../model/errors.ts'
 import { type Series, seriesId } from '../model/series.ts'
 import type { EpochMs, TimeRange } from '../model/time.ts'

@@ -1,5 +1,6 @@
-import { type GapRun, openClasses } from '../coverage/classify.ts'
+import type { GapRun } from '../coverage/classify.ts'
 import { expectedBars } from '../coverage/expected.ts'
+import { openClasses } from '../coverage/gap-class.ts'
 import { type RangeSet, toRangeSet, union } from '../model/range-set.ts'
 import { wholeSlices } from '../model/slice.ts'
 import { overlap, type TimeRange } from '../model/time.ts'

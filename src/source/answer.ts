@@ -39,22 +39,48 @@ export function notAnAnswer(answer: Answer, what: string): EverybarError {
   })
 }
 
-interface StatusMeaning {
+const LESS_THAN = 0x3c
+
+/** Refuses an empty body and HTML: `source.not-an-answer` (retry). */
+export function refusePage(answer: Answer): void {
+  const first = answer.body.find((byte) => byte > 0x20)
+  if (first === undefined) throw notAnAnswer(answer, 'an empty body')
+  if (first === LESS_THAN) throw notAnAnswer(answer, 'HTML')
+}
+
+/** What a refusal means, and what to do about it. */
+export interface Meaning {
   readonly code: string
   readonly recovery: Recovery
   readonly hint: string
 }
 
-function meaningOf(status: number): StatusMeaning {
-  if (status === 429 || status === 418) {
-    const hint =
-      'Another process may share this address and its budget; stop it, or lower the share of the limit.'
-    return { code: 'source.rate-limited', recovery: 'retry', hint }
-  }
-  if (status === 408 || status >= 500) {
-    const hint = 'The venue had a fault of its own. It passes, as a rule, within minutes.'
-    return { code: 'source.venue-error', recovery: 'retry', hint }
-  }
+export const rateLimited: Meaning = {
+  code: 'source.rate-limited',
+  recovery: 'retry',
+  hint: 'Another process may share this address and its budget; stop it, or lower the share of the limit.',
+}
+export const busy: Meaning = {
+  code: 'source.venue-error',
+  recovery: 'retry',
+  hint: 'The venue had a fault of its own. It passes, as a rule, within minutes.',
+}
+export const badRequest: Meaning = {
+  code: 'source.refused',
+  recovery: 'abort',
+  hint: 'The venue found fault with the request itself; its message says with what.',
+}
+
+/** The venue's own refusal: `said` is its word for it. */
+export const refusal = (
+  { url, status }: Answer,
+  said: string,
+  { code, recovery, hint }: Meaning,
+): EverybarError => new EverybarError(code, `${url} answered ${status}, ${said}`, { recovery, hint })
+
+function meaningOf(status: number): Meaning {
+  if (status === 429 || status === 418) return rateLimited
+  if (status === 408 || status >= 500) return busy
   if (status === 403) {
     const hint =
       'A firewall turned the request away. Wait a while; if it stays, this address or region is blocked.'

@@ -1,8 +1,18 @@
-import { EverybarError, type Recovery } from '../../model/errors.ts'
-import { type Answer, isRecord, jsonOf, notAnAnswer, refuseStatus } from '../answer.ts'
+import {
+  type Answer,
+  badRequest,
+  busy,
+  isRecord,
+  jsonOf,
+  type Meaning,
+  notAnAnswer,
+  rateLimited,
+  refusal,
+  refusePage,
+  refuseStatus,
+} from '../answer.ts'
 import { show } from '../read.ts'
 
-const LESS_THAN = 0x3c
 const OPEN_BRACKET = 0x5b
 const CLOSE_BRACKET = 0x5d
 const OPEN_BRACE = 0x7b
@@ -20,8 +30,7 @@ export function checkBinance(answer: Answer): void {
   const first = endsOf(answer.body, 0, 1)[0]
   if (first === OPEN_BRACE) refuseErrorBody(answer)
   refuseStatus(answer)
-  if (first === undefined) throw notAnAnswer(answer, 'an empty body')
-  if (first === LESS_THAN) throw notAnAnswer(answer, 'HTML')
+  refusePage(answer)
   if (/\/exchangeInfo$/.test(pathOf(answer.url))) refuseOtherThanInfo(answer)
   else if (answer.body.length <= PARSE_MAX_BYTES) refuseOtherThanList(answer)
   else refuseOtherEnds(answer)
@@ -66,28 +75,6 @@ function endsOf(body: Uint8Array, at: number, step: 1 | -1): number[] {
   return found
 }
 
-interface Meaning {
-  readonly name: string
-  readonly recovery: Recovery
-  readonly hint: string
-}
-
-const rateLimited: Meaning = {
-  name: 'source.rate-limited',
-  recovery: 'retry',
-  hint: 'Another process may share this address and its budget; stop it, or lower the share of the limit.',
-}
-const busy: Meaning = {
-  name: 'source.venue-error',
-  recovery: 'retry',
-  hint: 'The venue is busy or restarting. It passes.',
-}
-const badRequest: Meaning = {
-  name: 'source.refused',
-  recovery: 'abort',
-  hint: 'The venue found fault with the request itself; the message names the parameter.',
-}
-
 /** What the venue's error codes mean, as its `errors.md` has them. */
 const meanings: Readonly<Record<number, Meaning>> = {
   [-1000]: busy, // unknown
@@ -98,12 +85,12 @@ const meanings: Readonly<Record<number, Meaning>> = {
   [-1008]: busy, // overloaded
   [-1016]: busy, // shutting down
   [-1120]: {
-    name: 'source.unknown-timeframe',
+    code: 'source.unknown-timeframe',
     recovery: 'abort',
     hint: 'This market has no bars of that width; 1s exists on spot only.',
   },
   [-1121]: {
-    name: 'source.unknown-symbol',
+    code: 'source.unknown-symbol',
     recovery: 'abort',
     hint: "Write the symbol as the venue does, without a slash: BTCUSDT. It may be listed on the venue's other market.",
   },
@@ -123,10 +110,5 @@ function refuseErrorBody(answer: Answer): void {
   if (typeof code !== 'number' || typeof msg !== 'string') return
   const meaning = meaningOf(code, answer.status, msg)
   if (!meaning) return
-  const said = show(msg, 200)
-  const { name, recovery, hint } = meaning
-  throw new EverybarError(name, `${answer.url} answered ${answer.status}, code ${code}: ${said}`, {
-    recovery,
-    hint,
-  })
+  throw refusal(answer, `code ${code}: ${show(msg, 200)}`, meaning)
 }

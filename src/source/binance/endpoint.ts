@@ -1,10 +1,10 @@
 import { weightOf } from '../../chunking/definitions.ts'
-import { EverybarError } from '../../model/errors.ts'
 import type { HttpRequest } from '../../model/http.ts'
-import { type Series, seriesId } from '../../model/series.ts'
+import type { Series } from '../../model/series.ts'
 import type { EpochMs } from '../../model/time.ts'
 import { countOpens, fixedWidthMs, isCalendarTimeframe } from '../../model/timeframe.ts'
 import { unreadable } from '../answer.ts'
+import { refuseSeries, refuseWideWindow } from '../asked.ts'
 import type { BarWindow, EndpointSpec, SyncSource } from '../source.ts'
 import { checkBinance } from './check.ts'
 import { readKlineRows } from './rows.ts'
@@ -31,7 +31,7 @@ export function klineSource({ spec, baseUrl, path, maxPoints, info }: KlineEndpo
   return {
     spec,
     request: (window) => {
-      refuseWideWindow(spec.id, window, maxPoints)
+      refuseWideWindow(spec, window, { bars: barsIn(window), barsMax: maxPoints })
       const { series, range, limit } = window
       // Both bounds are inclusive on the open time, a range holds its start only: hence the millisecond less.
       return klines(series, limit, { startTime: range.startMs, endTime: range.endMs - 1 })
@@ -67,36 +67,9 @@ function readOneOpenTime(body: Uint8Array): EpochMs | undefined {
   return rows.length === 0 ? undefined : rows.openTimeMs[0]!
 }
 
-/** @throws EverybarError `source.not-served` or `source.unknown-timeframe` (abort). */
-function refuseSeries(spec: EndpointSpec, series: Series): void {
-  const { venue, market } = series.instrument
-  if (venue !== spec.venue || !spec.markets.includes(market) || series.price !== 'trade') {
-    throw new EverybarError('source.not-served', `${spec.id} does not serve ${seriesId(series)}`, {
-      recovery: 'abort',
-      hint: `It serves trade prices of ${spec.venue}:${spec.markets.join(', ')}.`,
-    })
-  }
-  if (spec.timeframes.includes(series.timeframe)) return
-  throw new EverybarError('source.unknown-timeframe', `${spec.id} has no ${series.timeframe} bars`, {
-    recovery: 'abort',
-    hint: `It has ${spec.timeframes.join(', ')}.`,
-  })
-}
-
-/** @throws EverybarError `source.window-too-wide` (abort): more bars could open in the range than one answer holds. */
-function refuseWideWindow(endpoint: string, { series, range, limit }: BarWindow, maxPoints: number): void {
+function barsIn({ series, range }: BarWindow): number {
   const width = fixedWidthMs(series.timeframe)
-  const bars =
-    width === undefined || isCalendarTimeframe(series.timeframe)
-      ? countOpens(series.timeframe, range)
-      : Math.ceil((range.endMs - range.startMs) / width)
-  if (Number.isInteger(limit) && limit >= 1 && limit <= maxPoints && bars <= limit) return
-  throw new EverybarError(
-    'source.window-too-wide',
-    `${endpoint}: ${bars} bars with a limit of ${limit} in one request, ${maxPoints} at most`,
-    {
-      recovery: 'abort',
-      hint: 'This is a fault in the planner: it must cut the range into smaller windows.',
-    },
-  )
+  return width === undefined || isCalendarTimeframe(series.timeframe)
+    ? countOpens(series.timeframe, range)
+    : Math.ceil((range.endMs - range.startMs) / width)
 }

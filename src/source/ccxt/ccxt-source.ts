@@ -6,6 +6,7 @@ import { type Series, seriesId } from '../../model/series.ts'
 import type { Slice } from '../../model/slice.ts'
 import { countOpens } from '../../model/timeframe.ts'
 import { isRecord, jsonOf, notAnAnswer, refuseStatus, textOf, unreadable } from '../answer.ts'
+import { refuseSeries, refuseWideWindow } from '../asked.ts'
 import { isEpochMs } from '../read.ts'
 import type { AskVenue, BarWindow, DecodedPage, EndpointSpec, Source } from '../source.ts'
 import { build, type Exchange, type Market, openExchange, type Reading, read } from './exchange.ts'
@@ -102,21 +103,24 @@ export class CcxtEndpoint {
 
   async request(window: BarWindow) {
     const { series, range, limit } = window
-    this.#refuseSeries(series)
-    this.#refuseWideWindow(window)
+    refuseSeries(this.spec, series)
+    refuseWideWindow(this.spec, window, {
+      bars: countOpens(window.series.timeframe, window.range),
+      barsMax: this.rowsMax,
+    })
     const until = this.venue.until ? { until: range.endMs - 1 } : {}
     return this.#build(series, limit, range.startMs, until)
   }
 
   /** The latest bars, so many or a page. */
   latest(series: Series, limit?: number) {
-    this.#refuseSeries(series)
+    refuseSeries(this.spec, series)
     return this.#build(series, limit, undefined, {})
   }
 
   /** The first bar from a time on, where the venue opens forward. */
   from(series: Series, fromMs: number) {
-    this.#refuseSeries(series)
+    refuseSeries(this.spec, series)
     return this.#build(series, 1, fromMs, {})
   }
 
@@ -261,33 +265,6 @@ export class CcxtEndpoint {
     const own = this.venue.markets.filter(({ type }) => type === this.#type)
     const named = own.filter(({ id }) => url.includes(id) || url.includes(encodeURIComponent(id)))
     return (named.length > 0 ? named : own).toSorted((a, b) => b.id.length - a.id.length)
-  }
-
-  #refuseSeries(series: Series): void {
-    const { venue, market } = series.instrument
-    const { spec } = this
-    if (venue !== spec.venue || !spec.markets.includes(market) || series.price !== 'trade') {
-      throw new EverybarError('source.not-served', `${spec.id} does not serve ${seriesId(series)}`, {
-        recovery: 'abort',
-        hint: `It serves trade prices of ${spec.venue}:${spec.markets.join(', ')}.`,
-      })
-    }
-    if (spec.timeframes.includes(series.timeframe)) return
-    throw new EverybarError('source.unknown-timeframe', `${spec.id} has no ${series.timeframe} bars`, {
-      recovery: 'abort',
-      hint: `It has ${spec.timeframes.join(', ')}.`,
-    })
-  }
-
-  #refuseWideWindow({ series, range, limit }: BarWindow): void {
-    const { rowsMax } = this
-    const bars = countOpens(series.timeframe, range)
-    if (Number.isInteger(limit) && limit >= 1 && limit <= rowsMax && bars <= limit) return
-    const message = `${this.spec.id}: ${bars} bars with a limit of ${limit} in one request, ${rowsMax} at most`
-    throw new EverybarError('source.window-too-wide', message, {
-      recovery: 'abort',
-      hint: 'This is a fault in the planner: it must cut the range into smaller windows.',
-    })
   }
 }
 

@@ -1,10 +1,19 @@
-import { EverybarError, type Recovery } from '../../model/errors.ts'
-import { type Answer, isRecord, jsonOf, notAnAnswer, refuseStatus, textOf } from '../answer.ts'
+import {
+  type Answer,
+  badRequest,
+  busy,
+  isRecord,
+  jsonOf,
+  type Meaning,
+  notAnAnswer,
+  refusal,
+  refusePage,
+  refuseStatus,
+  textOf,
+} from '../answer.ts'
 import { show } from '../read.ts'
 import { candlesIn } from './candles.ts'
 import { isInstrumentCsv, isZipped } from './instruments.ts'
-
-const LESS_THAN = 0x3c
 
 /**
  * Refuses what is no answer of the venue: its error bodies by their type, whatever their status, then every status but
@@ -13,12 +22,10 @@ const LESS_THAN = 0x3c
  */
 export function checkKite(answer: Answer): void {
   const json = jsonOf(answer.body)
-  if (answer.status === 401) throw loginExpired(answer)
+  if (answer.status === 401) throw refusal(answer, 'no valid login', expired)
   refuseErrorBody(answer, json)
   refuseStatus(answer)
-  const first = answer.body.find((byte) => byte > 0x20)
-  if (first === undefined) throw notAnAnswer(answer, 'an empty body')
-  if (first === LESS_THAN) throw notAnAnswer(answer, 'HTML')
+  refusePage(answer)
   const path = new URL(answer.url).pathname
   if (/\/instruments(\/[^/]+)?$/.test(path)) {
     if (!isZipped(answer.body) && !isInstrumentCsv(textOf(answer.body.subarray(0, 512))))
@@ -31,22 +38,6 @@ export function checkKite(answer: Answer): void {
   } else if (!isRecord(json) || !isRecord(json.data)) throw notAnAnswer(answer, 'JSON without data')
 }
 
-interface Meaning {
-  readonly code: string
-  readonly recovery: Recovery
-  readonly hint: string
-}
-
-const busy: Meaning = {
-  code: 'source.venue-error',
-  recovery: 'retry',
-  hint: 'The venue had a fault of its own. It passes, as a rule, within minutes.',
-}
-const refused: Meaning = {
-  code: 'source.refused',
-  recovery: 'abort',
-  hint: 'The venue found fault with the request itself; its message says with what.',
-}
 const noPermission: Meaning = {
   code: 'source.no-permission',
   recovery: 'abort',
@@ -80,7 +71,7 @@ function meaningOf(type: string, message: string, status: number): Meaning | und
     case 'InputException':
       if (/invalid (?:instrument )?token|instrument/i.test(message)) return unknownInstrument
       if (/invalid interval/i.test(message)) return unknownInterval
-      return status === 429 ? undefined : refused
+      return status === 429 ? undefined : badRequest
     case 'DataException':
     case 'NetworkException':
     case 'GeneralException':
@@ -98,13 +89,5 @@ function refuseErrorBody(answer: Answer, json: unknown): void {
     if (answer.status >= 200 && answer.status < 300) throw notAnAnswer(answer, 'an error without a status')
     return
   }
-  const { code, recovery, hint } = meaning
-  const said = `${json.error_type}: ${show(message, 200)}`
-  throw new EverybarError(code, `${answer.url} answered ${answer.status}, ${said}`, { recovery, hint })
+  throw refusal(answer, `${json.error_type}: ${show(message, 200)}`, meaning)
 }
-
-const loginExpired = ({ url, status }: Answer): EverybarError =>
-  new EverybarError(expired.code, `${url} answered ${status}: no valid login`, {
-    recovery: expired.recovery,
-    hint: expired.hint,
-  })

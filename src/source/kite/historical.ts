@@ -4,6 +4,7 @@ import { type Series, seriesId } from '../../model/series.ts'
 import type { EpochMs } from '../../model/time.ts'
 import { countOpens } from '../../model/timeframe.ts'
 import { isRecord, jsonOf, unreadable } from '../answer.ts'
+import { refuseSeries, refuseWideWindow } from '../asked.ts'
 import type { BarWindow, EndpointSpec, SyncSource, VenueInfo } from '../source.ts'
 import { readCandles } from './candles.ts'
 import { checkKite } from './check.ts'
@@ -47,7 +48,7 @@ export function historicalSource(spec: EndpointSpec, context: KiteContext): Sync
     spec,
     request: (window) => {
       refuseSeries(spec, window.series)
-      refuseWideWindow(spec.id, window, context.dayCaps)
+      refuseWideWindow(spec, window, sizeOf(window, context.dayCaps))
       return get(historicalPath(window, context))
     },
     check: checkKite,
@@ -91,36 +92,12 @@ function readClock(body: Uint8Array, headers: Readonly<Record<string, string>> =
   return { venueTimeMs, limits: [] }
 }
 
-/** @throws EverybarError `source.not-served` or `source.unknown-timeframe` (abort). */
-function refuseSeries(spec: EndpointSpec, series: Series): void {
-  const { venue, market } = series.instrument
-  if (venue !== spec.venue || !spec.markets.includes(market) || series.price !== 'trade') {
-    throw new EverybarError('source.not-served', `${spec.id} does not serve ${seriesId(series)}`, {
-      recovery: 'abort',
-      hint: `It serves trade prices of ${spec.venue}:${spec.markets.join(', ')}.`,
-    })
-  }
-  if (spec.timeframes.includes(series.timeframe)) return
-  throw new EverybarError('source.unknown-timeframe', `${spec.id} has no ${series.timeframe} bars`, {
-    recovery: 'abort',
-    hint: `It has ${spec.timeframes.join(', ')}.`,
-  })
-}
-
-/** @throws EverybarError `source.window-too-wide` (abort): a request over more days than the venue serves. */
-function refuseWideWindow(endpoint: string, { series, range, limit }: BarWindow, caps: DayCaps): void {
+/** A request over more days than the venue serves is refused. */
+function sizeOf({ series, range }: BarWindow, caps: DayCaps) {
   const days = caps[kiteIntervalOf(series.timeframe)!]
-  const bars = countOpens(series.timeframe, range, kiteAnchorOf(series.timeframe))
   const barsMax = barsInDays(series.timeframe, days)
-  if (Number.isInteger(limit) && limit >= 1 && limit <= barsMax && bars <= limit) return
-  throw new EverybarError(
-    'source.window-too-wide',
-    `${endpoint}: ${bars} bars with a limit of ${limit} in one request, ${barsMax} (${days} days) at most`,
-    {
-      recovery: 'abort',
-      hint: 'This is a fault in the planner: it must cut the range into smaller windows.',
-    },
-  )
+  const bars = countOpens(series.timeframe, range, kiteAnchorOf(series.timeframe))
+  return { bars, barsMax, most: `${barsMax} (${days} days)` }
 }
 
 const unknownSymbol = (series: Series): EverybarError =>
