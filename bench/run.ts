@@ -10,7 +10,7 @@ import { file } from './processes.ts'
 
 const benches = [
   ...['pipeline', 'flat-memory', 'rate-limit', 'page-planning', 'verify', 'no-op'],
-  ...['ledger', 'archive', 'startup', 'stores', 'replay', 'loader'],
+  ...['ledger', 'archive', 'startup', 'stores', 'layout', 'replay', 'loader'],
 ] as const
 
 const args = process.argv.slice(2)

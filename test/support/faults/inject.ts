@@ -149,7 +149,18 @@ function wrapFiles(): void {
     handles.set(handle, short(args[0]))
     if (!wrapped) {
       wrapped = true
-      const names = ['writev', 'write', 'datasync', 'sync', 'close', 'read', 'readFile', 'stat', 'truncate']
+      const names = [
+        'writev',
+        'write',
+        'writeFile',
+        'datasync',
+        'sync',
+        'close',
+        'read',
+        'readFile',
+        'stat',
+        'truncate',
+      ]
       wrap(
         Object.getPrototypeOf(handle) as object,
         names,

@@ -2,8 +2,6 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Job, Result } from './child.ts'
 
-const script = fileURLToPath(new URL('./child.ts', import.meta.url))
-
 /** How a process came to its end instead of an answer. */
 export interface Ended {
   readonly ended: NodeJS.Signals | number | 'hung'
@@ -14,21 +12,27 @@ export interface Ended {
 const HANGS_AFTER_MS = 60_000
 
 /** A process that runs jobs; when one kills it the next job gets another. */
-export class Runner {
+export class Runner<J extends object = Job, R extends object = Result> {
+  readonly #script: string
   #child: ChildProcess | undefined
   #stderr = ''
 
-  async run(job: Job): Promise<Result | Ended> {
+  /** @param script beside this file: answers each job with a result. */
+  constructor(script = './child.ts') {
+    this.#script = fileURLToPath(new URL(script, import.meta.url))
+  }
+
+  async run(job: J): Promise<R | Ended> {
     const child = (this.#child ??= await this.#start())
     this.#stderr = ''
     return new Promise((resolve) => {
-      const over = (outcome: Result | Ended) => {
+      const over = (outcome: R | Ended) => {
         clearTimeout(timer)
         child.off('message', answered)
         child.off('exit', exited)
         resolve(outcome)
       }
-      const answered = (result: unknown) => over(result as Result)
+      const answered = (result: unknown) => over(result as R)
       const exited = (code: number | null, signal: NodeJS.Signals | null) => {
         this.#child = undefined
         over({ ended: signal ?? code ?? 0, stderr: this.#stderr })
@@ -54,7 +58,7 @@ export class Runner {
   }
 
   async #start(): Promise<ChildProcess> {
-    const child = fork(script, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [] })
+    const child = fork(this.#script, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [] })
     child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-4_000)
     })
@@ -72,4 +76,4 @@ export class Runner {
   }
 }
 
-export const hasEnded = (outcome: Result | Ended): outcome is Ended => 'ended' in outcome
+export const hasEnded = (outcome: object): outcome is Ended => 'ended' in outcome

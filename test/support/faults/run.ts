@@ -1,11 +1,13 @@
 /**
- * Fails every operation of a sync, one after another, in every way: `npm run faults [-- --scenario first|again] [--action
+ * Fails every operation of a sync, or of a market that is followed, one after another, in every way:
+ * `npm run faults [-- --scenario first|again|lake] [--action
  * fail-before] [--from N] [--to N] [--code ENOSPC]`, or `--sample 20 --seed 7` for so many of them. Exit 1 when anything is
  * not as promised.
  */
 import { parseArgs } from 'node:util'
 import { randomFrom } from '../random.ts'
 import { type Action, actions } from './inject-actions.ts'
+import { LakeScenario } from './lake-scenario.ts'
 import { Scenario, type ScenarioName, sampleOf, scenarios } from './scenario.ts'
 
 const { values } = parseArgs({
@@ -30,8 +32,9 @@ function chosen(steps: number): number[] {
 }
 
 let bad = 0
-for (const name of (values.scenario ?? scenarios) as ScenarioName[]) {
-  const scenario = await new Scenario(name).open()
+for (const name of values.scenario ?? [...scenarios, 'lake']) {
+  const made = name === 'lake' ? new LakeScenario() : new Scenario(name as ScenarioName)
+  const scenario = await made.open()
   const steps = scenario.trace.length
   console.log(`${name}: ${steps} operations`)
   for (const action of (values.action ?? actions) as Action[]) {
