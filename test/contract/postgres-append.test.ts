@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type BarBatch, barsOf, concatBatches } from '../../src/model/bar.ts'
-import type { EverybarEvent } from '../../src/model/events.ts'
 import { parseSeries, type Series } from '../../src/model/series.ts'
 import { MINUTE_MS, timeRange } from '../../src/model/time.ts'
 import type { PostgresStoreOptions } from '../../src/store/postgres/options.ts'
-import { openPostgresStore, type PostgresStore } from '../../src/store/postgres/postgres-store.ts'
+import type { PostgresStore } from '../../src/store/postgres/postgres-store.ts'
 import { minutes, startMs } from '../support/bars.ts'
 import { type CuttingProxy, startCuttingProxy } from '../support/cutting-proxy.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
+import { databaseOf, onServer } from '../support/postgres-store.ts'
 
 let server: PostgresServer
 let proxy: CuttingProxy
@@ -23,22 +23,11 @@ afterAll(async () => {
 const many = (count: number, market = 'spot'): Series[] =>
   Array.from({ length: count }, (_, i) => parseSeries(`binance:${market}:S${i}/USDT:1m`))
 const entriesOf = (all: readonly Series[], batch: BarBatch) => all.map((series) => ({ series, batch }))
-const databaseOf = (url: string) => new URL(url).pathname.slice(1)
 
-async function withStore(
+const withStore = (
   options: Partial<PostgresStoreOptions>,
-  use: (store: PostgresStore, url: string, events: EverybarEvent[]) => Promise<void>,
-): Promise<void> {
-  const events: EverybarEvent[] = []
-  const url = options.url ?? (await server.freshDatabase())
-  const onEvent = (event: EverybarEvent) => events.push(event)
-  const store = await openPostgresStore({ name: 'pg', url, onEvent, retryDelayMs: 20, ...options })
-  try {
-    await use(store, url, events)
-  } finally {
-    await store[Symbol.asyncDispose]()
-  }
-}
+  use: Parameters<typeof onServer>[2],
+): Promise<void> => onServer(server, options, use)
 
 async function content(store: PostgresStore, series: Series) {
   const batches: BarBatch[] = []

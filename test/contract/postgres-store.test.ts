@@ -1,7 +1,6 @@
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type BarBatch, barsOf, concatBatches } from '../../src/model/bar.ts'
-import type { EverybarEvent } from '../../src/model/events.ts'
 import { parseSeries, type Series } from '../../src/model/series.ts'
 import { MINUTE_MS, type TimeRange, timeRange } from '../../src/model/time.ts'
 import type { PostgresStoreOptions } from '../../src/store/postgres/options.ts'
@@ -9,6 +8,7 @@ import { openPostgresStore, type PostgresStore } from '../../src/store/postgres/
 import { storeContract } from '../../src/testing/store-contract.ts'
 import { minutes, startMs } from '../support/bars.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts'
+import { databaseOf, onServer } from '../support/postgres-store.ts'
 
 let server: PostgresServer
 beforeAll(async () => {
@@ -19,28 +19,16 @@ afterAll(() => server.stop())
 const btc = parseSeries('binance:spot:BTCUSDT:1m')
 const always = timeRange(0, 4e12)
 
-async function withStore(
+const withStore = (
   options: Partial<PostgresStoreOptions>,
-  use: (store: PostgresStore, url: string, events: EverybarEvent[]) => Promise<void>,
-): Promise<void> {
-  const events: EverybarEvent[] = []
-  const url = options.url ?? (await server.freshDatabase())
-  const onEvent = (event: EverybarEvent) => events.push(event)
-  const store = await openPostgresStore({ name: 'pg', url, onEvent, retryDelayMs: 20, ...options })
-  try {
-    await use(store, url, events)
-  } finally {
-    await store[Symbol.asyncDispose]()
-  }
-}
+  use: Parameters<typeof onServer>[2],
+): Promise<void> => onServer(server, options, use)
 
 async function read(store: PostgresStore, series: Series, range: TimeRange = always): Promise<BarBatch> {
   const batches: BarBatch[] = []
   for await (const batch of store.scan(series, range)) batches.push(batch)
   return concatBatches(batches)
 }
-
-const databaseOf = (url: string) => new URL(url).pathname.slice(1)
 
 for (const partitions of ['none', 'month'] as const) {
   storeContract(`postgres, partitions: ${partitions}`, async () => {

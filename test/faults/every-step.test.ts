@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Action, actions } from '../support/faults/inject-actions.ts'
-import { type CaseReport, Scenario, sampleOf, scenarios } from '../support/faults/scenario.ts'
-import { randomFrom } from '../support/random.ts'
+import { brokenCases, Scenario, scenarios } from '../support/faults/scenario.ts'
 
 /** Another seed, another sample; `npm run faults` takes every operation. */
 const seed = Number(process.env.FAULTS_SEED ?? 1)
@@ -65,14 +64,6 @@ describe.each(scenarios)('a sync, the root as it is %s', (name) => {
 
   test.each(actions)(
     `%s: nothing lost, nothing twice, and the next run mends it (seed ${seed})`,
-    async (action) => {
-      const random = randomFrom(seed + actions.indexOf(action))
-      const broken: CaseReport[] = []
-      for (const nth of sampleOf(scenario.trace.length, cases[action], random)) {
-        const report = await scenario.run({ nth, action })
-        if (report.complaints.length > 0) broken.push(report)
-      }
-      expect(broken).toEqual([])
-    },
+    async (action) => expect(await brokenCases(scenario, action, cases[action], seed)).toEqual([]),
   )
 })

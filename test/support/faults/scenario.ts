@@ -2,8 +2,9 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } fr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Simulator, startSimulator } from '../../../src/simulator/simulator.ts'
+import { randomFrom } from '../random.ts'
 import type { Job, Result } from './child.ts'
-import type { Action } from './inject-actions.ts'
+import { type Action, actions } from './inject-actions.ts'
 import { type Ended, hasEnded, Runner } from './processes.ts'
 import { differences, type RootState, rootState } from './state.ts'
 
@@ -164,6 +165,22 @@ export class Scenario {
 export function sampleOf(steps: number, count: number, random: () => number): number[] {
   const stretch = steps / Math.min(count, steps)
   return Array.from({ length: Math.min(count, steps) }, (_, i) => 1 + Math.floor((i + random()) * stretch))
+}
+
+/** What is not as promised of so many operations of a scenario, each broken in one way. */
+export async function brokenCases(
+  scenario: { readonly trace: readonly string[]; run(one: Case): Promise<CaseReport> },
+  action: Action,
+  count: number,
+  seed: number,
+): Promise<CaseReport[]> {
+  const random = randomFrom(seed + actions.indexOf(action))
+  const broken: CaseReport[] = []
+  for (const nth of sampleOf(scenario.trace.length, count, random)) {
+    const report = await scenario.run({ nth, action })
+    if (report.complaints.length > 0) broken.push(report)
+  }
+  return broken
 }
 
 function mustBeWhole(outcome: Result | Ended): Result {
