@@ -32,7 +32,7 @@ test('an audit that is killed after the new answer is kept, before its record: t
       for (const root of ['audited', 'killed']) await run(job(root))
       venue.restate({ symbol: 'BTCUSDT', openTimeMs: firstMs + 500 * 60_000, volume: '777' })
       const trace = (await run(job('audited', { recheck: true }))) as readonly string[]
-      const renamed = trace.findIndex((step) => /^rename .*responses\/\.tmp-/.test(step)) + 1
+      const renamed = trace.findIndex((step) => /^rename(Sync)? .*responses\/\.tmp-/.test(step)) + 1
       expect(renamed).toBeGreaterThan(0)
       const killed = job('killed', { recheck: true, nth: renamed, action: 'kill-after' })
       expect(await run(killed)).toBe('SIGKILL')
