@@ -7,21 +7,24 @@ import type { BarGrid } from './expected.ts'
  * have to ascend; those outside the range are passed over. A bar off the grid fills the slot it lies in.
  */
 export class GapScan {
-  /** Bars that open in the range. */
+  /** Bars that open in the range to count. */
   present = 0
   /** The first open time that did not come after the one before it. */
   disorderMs: EpochMs | undefined
   readonly #grid: BarGrid
   readonly #range: TimeRange
+  readonly #counted: TimeRange
   readonly #width: number | undefined
   readonly #first: EpochMs
   readonly #runs: TimeRange[] = []
   #awaited: EpochMs
   #before = Number.NEGATIVE_INFINITY
 
-  constructor(grid: BarGrid, range: TimeRange) {
+  /** @param counted the part of the range whose bars are counted; all of it unless said. */
+  constructor(grid: BarGrid, range: TimeRange, counted = range) {
     this.#grid = grid
     this.#range = range
+    this.#counted = counted
     this.#width = fixedWidthMs(grid.timeframe)
     this.#first = ceilToBar(grid.timeframe, range.startMs, grid.anchorMs)
     this.#awaited = this.#first
@@ -30,6 +33,7 @@ export class GapScan {
   /** A few ns a bar where none is missing. */
   add(openTimesMs: Float64Array): void {
     const { startMs, endMs } = this.#range
+    const counted = this.#counted
     const width = this.#width
     let before = this.#before
     for (let i = 0; i < openTimesMs.length; i++) {
@@ -37,7 +41,7 @@ export class GapScan {
       if (ms <= before) this.disorderMs ??= ms
       before = ms
       if (ms < startMs || ms >= endMs) continue
-      this.present++
+      if (ms >= counted.startMs && ms < counted.endMs) this.present++
       if (ms === this.#awaited && width !== undefined) this.#awaited = ms + width
       else this.#fill(ms)
     }

@@ -129,19 +129,21 @@ async function scanFiles(
 /**
  * Reads the open times in the lake and looks for gaps there, whatever the ledger says. Files that cannot be read where a
  * run was interrupted are left out.
+ *
+ * @param options.counted the part of `range` whose bars are counted.
  */
 export async function scanGaps(
   lake: Lake,
   job: SeriesJob,
-  range: TimeRange,
   files: Pick<FilesChecked, 'good' | 'interrupted' | 'pending'>,
-  anchorMs: number | undefined,
+  options: { readonly range: TimeRange; readonly counted: TimeRange; readonly anchorMs: number | undefined },
 ): Promise<GapScan> {
+  const { range, counted, anchorMs } = options
   const grid = slotGrid(job, anchorMs)
   const all = [...files.good, ...files.interrupted].filter((file) => overlap(file.range, range))
   const scan =
-    (await scanFiles(lake, all, files.pending, new GapScan(grid, range))) ??
-    (await scanFiles(lake, files.good, files.pending, new GapScan(grid, range)))
+    (await scanFiles(lake, all, files.pending, new GapScan(grid, range, counted))) ??
+    (await scanFiles(lake, files.good, files.pending, new GapScan(grid, range, counted)))
   if (!scan) throw new Error('files with the hashes they were written with cannot be read')
   return scan
 }

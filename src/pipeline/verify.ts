@@ -1,7 +1,7 @@
 import type { GapRun } from '../coverage/classify.ts'
 import { expectedBars } from '../coverage/expected.ts'
 import { openClasses } from '../coverage/gap-class.ts'
-import { type RangeSet, toRangeSet, union } from '../model/range-set.ts'
+import { type RangeSet, subtract, toRangeSet, union } from '../model/range-set.ts'
 import { wholeSlices } from '../model/slice.ts'
 import { overlap, type TimeRange } from '../model/time.ts'
 import type { Lake } from '../store/lake.ts'
@@ -113,8 +113,15 @@ async function verifyOnce(
   const files = inLake?.files
   const deep = options.deep === true || !files || files.unlisted
   if (inLake) {
-    const skip = deep ? [range] : union(unsettled, inLake.files.doubtful)
-    compareGaps(job, range, inLake.scan, { gaps, anchorMs, skip, onFault })
+    const {
+      files: { doubtful, compare },
+      scan,
+    } = inLake
+    // Bars that are compared with their answers below need not be looked for here.
+    const compared = answers.faulty.size === 0 ? compare : []
+    const skip = deep ? [whole] : union(unsettled, union(doubtful, compared))
+    const explained = deep ? gaps : [...gaps, ...(await gapsBeside(house, job, whole, range))]
+    compareGaps(job, range, scan, { gaps: explained, anchorMs, skip, onFault })
   }
   const ranges = deep ? [whole] : files.compare
   const read = await compareDeep(house, job, { ranges, anchorMs, skip: skipped, count: range, onFault })
@@ -150,7 +157,15 @@ async function checkLake(
 ) {
   const { range, whole, anchorMs, unsettled, onFault } = options
   const files = await checkFiles(house, job, whole, unsettled, onFault)
-  return { files, scan: await scanGaps(house.lake, job, range, files, anchorMs) }
+  const scan = await scanGaps(house.lake, job, files, { range: whole, counted: range, anchorMs })
+  return { files, scan }
+}
+
+/** Gaps in the rest of the outermost slices: what was answered beyond the range is in the lake as well. */
+async function gapsBeside(house: VerifyHouse, job: SeriesJob, whole: TimeRange, range: TimeRange) {
+  const gaps: GapRun[] = []
+  for (const part of subtract([whole], [range])) gaps.push(...(await gapsOf(house, job, part)))
+  return gaps
 }
 
 /** Answers the store has not settled in their current version. */

@@ -273,6 +273,33 @@ describe('damage', () => {
     })
   }
 
+  test('of bars before the start that was asked for is found: they came with the slice, and are in the lake', async () => {
+    const one = await provedRoot()
+    try {
+      const series = 'binance:spot:BTCUSDT:15m'
+      await one.sync({ series, from: '2024-03-01' })
+      const lake = await openLake({ root: one.root })
+      const { length, openTimeMs } = await contentOf(lake, parseSeries(series))
+      await lake[Symbol.asyncDispose]()
+      expect(openTimeMs[0]).toBeLessThan(Date.parse('2024-03-01'))
+      await appendedLive(one.root, { [series]: length })
+      const names = readdirSync(join(one.root, 'lake/.delta')).sort()
+      expect(names).toHaveLength(length)
+      expect(await one.verify()).toMatchObject({ complete: true, faults: [] })
+      for (const name of [names[0]!, names[5]!]) rmSync(join(one.root, 'lake/.delta', name))
+      const { complete, faults } = await one.verify()
+      expect(complete).toBe(false)
+      expect(faults.map(({ kind, openTimeMs: at }) => [kind, at])).toEqual([
+        ['store.bar-missing', openTimeMs[0]],
+        ['store.bar-missing', openTimeMs[5]],
+      ])
+      expect((await one.repair()).proof).toMatchObject({ complete: true, faultCount: 0 })
+      expect(await one.verify({ deep: true })).toMatchObject({ complete: true, faults: [] })
+    } finally {
+      await one.close()
+    }
+  })
+
   test('is looked for in all series, whichever was named, as a delta file is everybody’s', async () => {
     flip(shared())
     const report = await place.repair({ series: LATE })
