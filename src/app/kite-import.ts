@@ -1,7 +1,7 @@
 import type { Config } from '../config/schema.ts'
-import type { InstrumentEntry } from '../ledger/instruments.ts'
 import { openInstrumentBook } from '../ledger/sqlite/instrument-book.ts'
 import { EverybarError } from '../model/errors.ts'
+import type { InstrumentEntry } from '../model/instrument-line.ts'
 import { type Series, seriesId, series as seriesOf } from '../model/series.ts'
 import { DAY_MS, type EpochMs } from '../model/time.ts'
 import type { When } from '../model/when.ts'

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { InstrumentLine } from '../../src/ledger/instruments.ts'
 import { openInstrumentBook } from '../../src/ledger/sqlite/instrument-book.ts'
+import type { InstrumentLine } from '../../src/model/instrument-line.ts'
 import { inFolder } from '../run-cli.ts'
 
 const line = (token: string, symbol: string, more: Partial<InstrumentLine> = {}): InstrumentLine => ({

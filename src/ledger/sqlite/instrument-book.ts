@@ -2,15 +2,10 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { EverybarError } from '../../model/errors.ts'
+import type { InstrumentEntry, InstrumentLine } from '../../model/instrument-line.ts'
 import type { EpochMs } from '../../model/time.ts'
 import { corrupt, newerVersion } from '../faults.ts'
-import type {
-  InstrumentBook,
-  InstrumentChanges,
-  InstrumentEntry,
-  InstrumentFilter,
-  InstrumentLine,
-} from '../instruments.ts'
+import type { InstrumentBook, InstrumentChanges, InstrumentFilter } from '../instruments.ts'
 import { sqliteFault } from './faults.ts'
 
 const schema = `

@@ -1,28 +1,10 @@
 import { gunzipSync } from 'node:zlib'
+import type { InstrumentLine } from '../../model/instrument-line.ts'
 import { textOf, unreadable } from '../answer.ts'
 import { decimalOrNaN, show } from '../read.ts'
 
-/** One line of the venue's daily list of instruments. */
-export interface KiteInstrument {
-  /** The number the venue knows it by today; may be given to another instrument later. */
-  readonly token: string
-  readonly exchangeToken: string
-  readonly symbol: string
-  readonly name: string
-  /** `2024-01-25` of a derivative; `null` for what does not expire. */
-  readonly expiry: string | null
-  readonly strike: number
-  readonly tickSize: number
-  readonly lotSize: number
-  /** `EQ`, `FUT`, `CE`, `PE`. */
-  readonly type: string
-  readonly segment: string
-  /** `NSE`, `BSE`, `NFO` … */
-  readonly exchange: string
-}
-
 export interface InstrumentDump {
-  readonly instruments: readonly KiteInstrument[]
+  readonly instruments: readonly InstrumentLine[]
   /** Lines that could not be read, with their number, the first hundred. */
   readonly badLines: readonly { readonly line: number; readonly detail: string }[]
   readonly badCount: number
@@ -52,7 +34,7 @@ export function readInstruments(body: Uint8Array): InstrumentDump {
   const text = unzipped(body)
   if (!isInstrumentCsv(text.slice(0, 512)))
     throw unreadable(`${show(text.slice(0, 60))} is no list of instruments`)
-  const instruments: KiteInstrument[] = []
+  const instruments: InstrumentLine[] = []
   const badLines: { line: number; detail: string }[] = []
   let badCount = 0
   let at: Readonly<Record<(typeof columns)[number], number>> | undefined
@@ -111,7 +93,7 @@ function headerOf(cells: readonly string[]): Readonly<Record<(typeof columns)[nu
 function readLine(
   cells: readonly string[],
   at: Readonly<Record<(typeof columns)[number], number>>,
-): KiteInstrument | string {
+): InstrumentLine | string {
   const text = (name: (typeof columns)[number]): string => cells[at[name]]?.trim() ?? ''
   const token = text('instrument_token')
   const symbol = text('tradingsymbol')

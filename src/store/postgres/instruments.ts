@@ -1,28 +1,11 @@
+import type { InstrumentEntry } from '../../model/instrument-line.ts'
 import type { PostgresStoreOptions } from './options.ts'
 import { settingsOf } from './options.ts'
 import { Server } from './server.ts'
 import { qualified, quoteName, quoteText } from './sql.ts'
 
 /** One instrument as its table has it. */
-export interface InstrumentRow {
-  readonly token: string
-  readonly exchangeToken: string
-  readonly symbol: string
-  readonly name: string
-  /** `2024-01-25`. */
-  readonly expiry: string | null
-  readonly strike: number
-  readonly tickSize: number
-  readonly lotSize: number
-  readonly type: string
-  readonly segment: string
-  readonly exchange: string
-  /** What rows of bars name it by. */
-  readonly tokenKey: string
-  readonly firstSeenMs: number
-  readonly lastSeenMs: number
-  readonly goneMs: number | null
-}
+export type InstrumentRow = Omit<InstrumentEntry, 'venue' | 'seriesSymbol'>
 
 interface Column {
   readonly name: string
