@@ -19,14 +19,20 @@ const usualEnd = {
   reads: 'what was asked for so far',
 } as const
 
-/** Adds the operands and options that name series and a range. */
-export const selectionOptions = (command: Command, kind: keyof typeof usualEnd = 'asks'): Command =>
+/** Adds the operands and options that name series and where they begin; for what has no end, like `live`. */
+export const openSelectionOptions = (command: Command): Command =>
   command
     .argument('[series...]', 'venue:market:symbol:timeframe; * and ? match symbols')
     .option('-s, --series <series>', 'a series; repeatable', (value, all: string[] = []) => [...all, value])
     .option('--series-file <file>', 'a file with one series per line; # starts a comment; - is stdin')
     .option('--from <time>', 'first instant wanted: 2017-08, 2024-03-05T14:00Z, -30d, listing')
-    .option('--to <time>', `first instant not wanted: 2018-03, now (default: ${usualEnd[kind]})`)
+
+/** Adds the operands and options that name series and a range. */
+export const selectionOptions = (command: Command, kind: keyof typeof usualEnd = 'asks'): Command =>
+  openSelectionOptions(command).option(
+    '--to <time>',
+    `first instant not wanted: 2018-03, now (default: ${usualEnd[kind]})`,
+  )
 
 /**
  * The series and range a command line asks for: those it names, else those of the configuration.

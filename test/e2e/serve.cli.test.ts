@@ -158,6 +158,13 @@ describe('everybar serve', () => {
 })
 
 describe('everybar live', () => {
+  test('has no end, and says so of a flag that asks for one', async () => {
+    for (const command of ['live', 'serve']) {
+      const { code, stderr } = await runCli([command, BTC, '--to', 'now', '--root', 'nowhere'])
+      expect([code, stderr]).toEqual([2, expect.stringContaining("unknown option '--to'")])
+    }
+  })
+
   test('answers its health where the configuration says so, as the image does', () =>
     inFolder(async (root) => {
       const { result, log, asked } = await serving(['live', BTC, '--from', '-5h', '--root', root], {

@@ -4,12 +4,12 @@ import type { Cli } from '../cli.ts'
 import { exitCodes } from '../exit-code.ts'
 import { counted, duration, number, time } from '../format.ts'
 import type { Runner } from '../program.ts'
-import { readSelection, type SelectionOptions, selectionOptions } from '../selection.ts'
+import { openSelectionOptions, readSelection, type SelectionOptions } from '../selection.ts'
 import { readServeOptions, type ServeOptions, serveOptions } from '../serve-options.ts'
 import { right, table } from '../table.ts'
 
 export function define(command: Command, run: Runner): void {
-  serveOptions(selectionOptions(command))
+  serveOptions(openSelectionOptions(command))
     .addHelpText(
       'after',
       `

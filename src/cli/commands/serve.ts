@@ -3,7 +3,7 @@ import type { ServiceReport } from '../../app/service.ts'
 import { exitCodes } from '../exit-code.ts'
 import { duration, number, time } from '../format.ts'
 import type { Runner } from '../program.ts'
-import { readSelectionIfAny, type SelectionOptions, selectionOptions } from '../selection.ts'
+import { openSelectionOptions, readSelectionIfAny, type SelectionOptions } from '../selection.ts'
 import { readServeOptions, type ServeOptions, serveOptions } from '../serve-options.ts'
 import { serving } from '../serving.ts'
 import { right, table } from '../table.ts'
@@ -17,7 +17,7 @@ Its log is JSON lines on stdout, unless that is a terminal. Ctrl-C or SIGTERM en
 when every series was level and no job had failed, else 130 or 143. A second signal stops it at once, and loses nothing.`
 
 export function define(command: Command, run: Runner): void {
-  serveOptions(selectionOptions(command))
+  serveOptions(openSelectionOptions(command))
     .addHelpText('after', help)
     .action(
       run(async (cli, operands: readonly string[], options: SelectionOptions & ServeOptions) => {
