@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { appendFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { appendFileSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import type { Address, Spend, SpendBook } from '../fetch/spend-book.ts'
 import type { Clock } from '../model/events.ts'
 import { DAY_MS, type EpochMs } from '../model/time.ts'
@@ -80,17 +80,14 @@ class SpendFile implements SpendBook {
     const line = { ...address, process: this.#process, atMs: this.#clock.nowMs() }
     const text = textOf({ ...line, spent: account.due, open: account.open })
     account.due = { ...nothing }
-    try {
-      if (this.#lines >= LINES_MAX) this.#writeAnew(line.atMs)
-      appendFileSync(this.#path, text)
-      this.#lines++
-    } catch {
-      // The run goes on: the next process then knows what the venue's counter tells.
-    }
+    if (this.#lines >= LINES_MAX) orGoOn(() => this.#writeAnew(line.atMs))
+    orGoOn(() => appendFileSync(this.#path, text))
+    this.#lines++
   }
 
   #writeAnew(nowMs: EpochMs): void {
     this.#lines = 0
+    removeLeftovers(dirname(this.#path))
     const mine = ({ process }: Line): boolean => process === this.#process
     const past = this.#read().map((line) => (mine(line) ? { ...line, open: nothing } : line))
     const lines = thinned(spendsIn(past, nowMs), nowMs).map((spend) => ({
@@ -100,7 +97,7 @@ class SpendFile implements SpendBook {
     const still = [...this.#accounts.values()].map(({ address, open }) => ({
       ...{ ...address, process: this.#process, atMs: nowMs, spent: nothing, open },
     }))
-    const temporary = `${this.#path}.${process.pid}.tmp`
+    const temporary = `${this.#path}.${this.#process}.tmp`
     writeFileSync(temporary, [...lines, ...still].map(textOf).join(''))
     renameSync(temporary, this.#path)
   }
@@ -111,6 +108,22 @@ class SpendFile implements SpendBook {
     } catch {
       return []
     }
+  }
+}
+
+/** Without the file the next process knows what the venue's counter tells: no reason to end a run. */
+function orGoOn(write: () => void): void {
+  try {
+    write()
+  } catch {
+    // Tried again when the next request leaves.
+  }
+}
+
+/** What killed processes have left. One that is at it just now then only appends. */
+function removeLeftovers(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    if (/^spent\.jsonl\..+\.tmp$/.test(name)) rmSync(join(folder, name), { force: true })
   }
 }
 

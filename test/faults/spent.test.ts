@@ -1,5 +1,5 @@
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type OpenHouse, openHouse } from '../../src/app/house.ts'
 import { openSpendBook } from '../../src/app/spends.ts'
@@ -115,6 +115,20 @@ const at = (ms: number, weight: number, requests = 1) => ({
 })
 
 describe('the file of what was spent', () => {
+  test('what a killed process has left beside it goes with the next request', () =>
+    withFile(({ path, open }) => {
+      const book = open()
+      book.left(here, 5)
+      const folder = dirname(path)
+      for (const name of ['spent.jsonl.Ab-9_x01.tmp', 'spent.jsonl.4711.tmp'])
+        writeFileSync(join(folder, name), 'half a li')
+      book.over(here, 5)
+      const next = open()
+      next.left(here, 1)
+      expect(readdirSync(folder)).toEqual(['spent.jsonl'])
+      expect(open().known()).toEqual([at(0, 5), at(0, 1)])
+    }))
+
   test('what is over counts from then, what was on its way counts from now; other addresses are apart', () =>
     withFile(({ open, set }) => {
       const book = open()
