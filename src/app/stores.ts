@@ -2,6 +2,7 @@ import type { Config } from '../config/schema.ts'
 import { type EverybarError, isEverybarError } from '../model/errors.ts'
 import type { Clock, OnEvent } from '../model/events.ts'
 import type { Series } from '../model/series.ts'
+import { parseTimeframe } from '../model/timeframe.ts'
 import { openBigQueryStore } from '../store/bigquery/bigquery-store.ts'
 import type { Lake } from '../store/lake.ts'
 import { type InstrumentRow, writeInstruments } from '../store/postgres/instruments.ts'
@@ -60,7 +61,7 @@ function postgresOptions(
   onEvent: OnEvent,
   token?: (series: Series) => string,
 ): PostgresStoreOptions {
-  const { schema_mode, columnstore_after_days, connections, ...same } = options
+  const { schema_mode, columnstore_after_days, connections, aggregates, ...same } = options
   const given = Object.fromEntries(Object.entries(same).filter(([, value]) => value !== undefined))
   return {
     ...given,
@@ -70,6 +71,9 @@ function postgresOptions(
     ...(schema_mode && { schemaMode: schema_mode }),
     ...(columnstore_after_days !== undefined && { columnstoreAfterDays: columnstore_after_days }),
     ...(connections && { connectionsMax: connections }),
+    ...(aggregates && {
+      aggregates: aggregates.map((one) => ({ ...one, base: parseTimeframe(one.base) })),
+    }),
   }
 }
 

@@ -50,6 +50,10 @@ const readBy = (read: (text: string) => unknown) =>
   })
 
 const timeframe = readBy(parseTimeframe)
+const interval = text.regex(
+  /^[1-9]\d{0,4} (minute|hour|day|week|month|year)s?$/,
+  'is no interval like "1 hour" or "15 minutes"',
+)
 
 // Also asked when an end was refused already; then there is nothing to compare.
 const read = (text: unknown) => (typeof text === 'string' ? readWhen(text) : undefined)
@@ -230,6 +234,16 @@ const postgres = z.strictObject({
     .describe('Hypertable and columnstore. auto unless set.'),
   partitions: z.enum(['none', 'month']).optional().describe('Without TimescaleDB. none unless set.'),
   columnstore_after_days: z.int().min(0).max(36_500).optional().describe('0 for never. 90 unless set.'),
+  aggregates: z
+    .array(
+      z.strictObject({
+        name: text.describe('Of the view, in the schema of the table: bars_1h.'),
+        base: timeframe.describe('Made from bars of this width: 1m.'),
+        width: interval.describe('An interval as PostgreSQL writes it: 1 hour.'),
+      }),
+    )
+    .optional()
+    .describe('Continuous aggregates, made with the table where TimescaleDB is installed.'),
   connections: z.int().min(1).max(100).optional().describe('Connections at most. 4 unless set.'),
 })
 

@@ -129,6 +129,9 @@ series:
 #  #   timescale: auto
 #  #   partitions: none
 #  #   columnstore_after_days: 90
+#  #   # With TimescaleDB: views it keeps up to date.
+#  #   aggregates:
+#  #     - { name: bars_1h, base: 1m, width: 1 hour }
 #  #   connections: 4
 #  # bigquery:
 #  #   project: my-project

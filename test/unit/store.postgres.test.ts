@@ -41,6 +41,42 @@ describe('the SQL of the tables', () => {
     expect(sql('bars', timescale('2.20.1'), options)).toMatchSnapshot()
     expect(refreshAggregate('Markt', aggregates[0]!, { startMs: 0, endMs: 1e12 })).toMatchSnapshot()
   })
+  test('an aggregate that is not there yet is added to a hypertable that is, and only there', () => {
+    const settings = settingsOf({
+      name: 'pg',
+      aggregates: ['bars_1h', 'bars_1d'].map((name) => ({
+        name,
+        base: parseTimeframe('1m'),
+        width: '1 hour',
+      })),
+    })
+    const layout = barsLayout(settings)
+    const columns = [
+      ...layout.key.map(({ name }) => [name, 'text']),
+      ...layout.values.map(({ name, type }) => [
+        name,
+        { float8: 'double precision', int8: 'bigint', timestamptz: 'timestamp with time zone' }[type],
+      ]),
+      ...[layout.timeColumn, layout.stampColumn].map((name) => [name, 'timestamp with time zone']),
+    ].map(([name, type]) => ({ name: name!, type: type!, notNull: false, hasDefault: false }))
+    const found = {
+      relkind: 'r',
+      hypertable: true,
+      uniques: [layout.primaryKey],
+      columns,
+      aggregates: ['bars_1h'],
+    }
+    const whys = (given: Partial<FoundTable>) =>
+      planTable(layout, settings, timescale('2.20.1'), { ...found, ...given }).statements.map(
+        ({ why }) => why,
+      )
+    expect(whys({})).toEqual([
+      'continuous aggregate bars_1d',
+      'refresh of bars_1d; older ranges are refreshed by everybar when it fills them',
+    ])
+    expect(whys({ aggregates: ['bars_1h', 'bars_1d'] })).toEqual([])
+    expect(whys({ hypertable: false })).toEqual([])
+  })
   test('an extension that could be installed is mentioned, and insisted on if told so', () => {
     const could = { ...plain, timescaleAvailable: true }
     expect(sql('bars', could)).toContain('-- TimescaleDB could be installed')
@@ -58,6 +94,7 @@ describe('a table that is there', () => {
   const found: FoundTable = {
     relkind: 'r',
     hypertable: false,
+    aggregates: [],
     uniques: [['date', 'instrument_token', 'exchange', 'candle_interval']],
     columns: [
       column('instrument_token', 'character varying(50)'),

@@ -47,7 +47,16 @@ export async function findTable(
     columns,
     uniques: uniques.map((unique) => unique.columns),
     hypertable,
+    aggregates: hypertable ? await aggregatesIn(session, schema) : [],
   }
+}
+
+async function aggregatesIn(session: Session, schema: string): Promise<string[]> {
+  const rows = await session.query<{ view_name: string }>(
+    'SELECT view_name FROM timescaledb_information.continuous_aggregates WHERE view_schema = $1',
+    [schema],
+  )
+  return rows.map(({ view_name }) => view_name)
 }
 
 async function isHypertable(session: Session, schema: string, table: string): Promise<boolean> {

@@ -2,7 +2,7 @@ import { EverybarError } from '../../model/errors.ts'
 import type { TableLayout } from './layout.ts'
 import type { PostgresSettings } from './options.ts'
 import { qualified, quoteName } from './sql.ts'
-import { timescaleStatements } from './timescale.ts'
+import { aggregateStatements, timescaleStatements } from './timescale.ts'
 
 export interface PlannedStatement {
   readonly sql: string
@@ -33,6 +33,8 @@ export interface FoundTable {
   /** Columns of every unique index without a condition. */
   readonly uniques: readonly (readonly string[])[]
   readonly hypertable: boolean
+  /** Continuous aggregates in its schema. */
+  readonly aggregates: readonly string[]
 }
 
 export interface ServerFacts {
@@ -86,7 +88,7 @@ export function planTable(
 ): SchemaPlan {
   if (server.version < 130_000) throw tooOld(server.version)
   const timescale = usesTimescale(settings, server) && !layout.ordinary
-  if (found) return completeTable(layout, found)
+  if (found) return completeTable(layout, settings, found)
   const monthly = !timescale && settings.partitions === 'month' && !layout.ordinary
   const statements = [
     { sql: createTable(layout, monthly), why: `table ${layout.table}` },
@@ -117,7 +119,7 @@ function usesTimescale(settings: PostgresSettings, server: ServerFacts): boolean
   })
 }
 
-function completeTable(layout: TableLayout, found: FoundTable): SchemaPlan {
+function completeTable(layout: TableLayout, settings: PostgresSettings, found: FoundTable): SchemaPlan {
   const differences = differencesOf(layout, found)
   if (differences.length > 0) {
     throw new EverybarError(
@@ -134,12 +136,13 @@ function completeTable(layout: TableLayout, found: FoundTable): SchemaPlan {
     sql: `ALTER TABLE ${qualified(layout)} ADD COLUMN IF NOT EXISTS ${quoteName(name)} ${type}${rest}`,
     why: `column ${layout.table}.${name}`,
   })
-  const statements = layout.values
+  const statements: PlannedStatement[] = layout.values
     .filter(({ name }) => !there.has(name))
     .map(({ name, type }) => add(name, sqlType[type]))
   if (!there.has(layout.stampColumn)) {
     statements.push(add(layout.stampColumn, sqlType.timestamptz, ' DEFAULT now()'))
   }
+  if (found.hypertable) statements.push(...aggregateStatements(layout, settings, found.aggregates))
   return { statements, notes: [`${layout.table}: there already`] }
 }
 

@@ -23,12 +23,7 @@ export function timescaleStatements(
     sql: `SELECT create_hypertable(${table}, ${by}, create_default_indexes => FALSE, if_not_exists => TRUE)`,
     why: `${layout.table} as a hypertable by month`,
   }
-  const aggregates = layout.kind === 'bars' ? settings.aggregates : []
-  return [
-    hypertable,
-    ...columnstore(layout, settings, version),
-    ...aggregates.flatMap((aggregate) => aggregateStatements(layout, aggregate)),
-  ]
+  return [hypertable, ...columnstore(layout, settings, version), ...aggregateStatements(layout, settings, [])]
 }
 
 /** Old months go to columns, one segment for each series, so that a series is read without the others. */
@@ -55,7 +50,18 @@ function columnstore(
   ]
 }
 
-function aggregateStatements(layout: TableLayout, aggregate: AggregateOptions): PlannedStatement[] {
+/** The continuous aggregates asked for that are not `there`; only the table of all venues has some. */
+export function aggregateStatements(
+  layout: TableLayout,
+  settings: PostgresSettings,
+  there: readonly string[],
+): PlannedStatement[] {
+  if (layout.kind !== 'bars') return []
+  const missing = settings.aggregates.filter(({ name }) => !there.includes(name))
+  return missing.flatMap((aggregate) => statementsOf(layout, aggregate))
+}
+
+function statementsOf(layout: TableLayout, aggregate: AggregateOptions): PlannedStatement[] {
   const view = qualified({ schema: layout.schema, table: aggregate.name })
   const width = `INTERVAL ${quoteText(aggregate.width)}`
   const time = quoteName(layout.timeColumn)
