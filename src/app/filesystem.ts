@@ -146,10 +146,9 @@ async function* list(path: string): AsyncGenerator<DirectoryEntry> {
   try {
     let read = 0
     for (let entry = folder.readSync(); entry; entry = folder.readSync()) {
-      yield {
-        name: entry.name,
-        kind: entry.isFile() ? 'file' : entry.isDirectory() ? 'directory' : 'other',
-      }
+      // A folder may have been moved to another disk, and a link left in its place.
+      const one = entry.isSymbolicLink() ? statSync(join(path, entry.name), { throwIfNoEntry: false }) : entry
+      yield { name: entry.name, kind: one?.isFile() ? 'file' : one?.isDirectory() ? 'directory' : 'other' }
       if (++read % ENTRIES_AT_ONCE === 0) await immediate()
     }
   } finally {

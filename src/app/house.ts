@@ -10,13 +10,13 @@ import type { Ledger, LedgerSeries } from '../ledger/ledger.ts'
 import { memoryLedger } from '../ledger/memory/memory-ledger.ts'
 import { EverybarError } from '../model/errors.ts'
 import type { Clock, OnEvent } from '../model/events.ts'
-import { parseSeries } from '../model/series.ts'
+import { parseSeries, seriesId } from '../model/series.ts'
 import { withEvidence } from '../pipeline/evidence.ts'
 import { type House, jobOf } from '../pipeline/house.ts'
 import { binanceSources } from '../source/binance/sources.ts'
 import type { Source } from '../source/source.ts'
 import type { Lake } from '../store/lake.ts'
-import { openLake } from '../store/parquet/open-lake.ts'
+import { LAKE, type LakeOptions, openLake } from '../store/parquet/open-lake.ts'
 import { openBanBook } from './bans.ts'
 import { nodeFileSystem } from './filesystem.ts'
 import { kiteRooms } from './kite-house.ts'
@@ -98,7 +98,7 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
     const kept = open.use(await openLedger(config, access, { archive, sources }))
     const folderOf = ({ seriesId }: LedgerSeries) => jobOf({ sources }, parseSeries(seriesId)).folder
     const ledger = withEvidence(kept, archive, folderOf)
-    const lake = open.use(await openLake({ root, onEvent }))
+    const lake = open.use(await openLake({ root, onEvent, notedHash: hashesIn(ledger) }))
     const stores = await openStores(config, lake, clock, onEvent, kite.tokenKeyOf)
     for (const store of stores) if (store !== lake) open.use(store)
     const past = { bans: openBanBook(root, clock), spends: openSpendBook(root, clock) }
@@ -126,6 +126,19 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
   } catch (error) {
     await open.disposeAsync()
     throw error
+  }
+}
+
+/** What the ledger noted of month files of the lake, by path. */
+function hashesIn(ledger: Ledger): NonNullable<LakeOptions['notedHash']> {
+  const known = new Map<string, LedgerSeries>()
+  return async (series, path) => {
+    const id = seriesId(series)
+    if (!known.has(id)) for (const one of await ledger.series()) known.set(one.seriesId, one)
+    const ref = known.get(id)
+    if (!ref) return undefined
+    for await (const file of ledger.storedFiles(ref, LAKE)) if (file.path === path) return file.sha256
+    return undefined
   }
 }
 

@@ -163,6 +163,8 @@ async function mend(
       problems.push(problemOf(error))
     }
   }
+  for (const { kind, path } of proof.faults)
+    if (kind === 'ledger.manifest-differs') await mover.makeRoom(path!)
   if (house.config.ledger === 'sqlite')
     await exportManifests(house, await house.ledger.series(), { anew: true })
   return problems

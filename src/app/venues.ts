@@ -55,7 +55,7 @@ export class VenueBook {
   async open(onEvent: OnEvent): Promise<this> {
     const folders = await readdir(this.#config.root, { withFileTypes: true }).catch(() => [])
     for (const folder of folders) {
-      if (!folder.isDirectory() || folder.name.startsWith('.')) continue
+      if (folder.isFile() || folder.name.startsWith('.')) continue
       const path = join(this.#config.root, venueFile(folder.name))
       const text = await readFile(path, 'utf8').catch(() => undefined)
       if (text === undefined) continue

@@ -51,7 +51,7 @@ export async function prove(
   const faults: Fault[] = []
   const onFault: OnFault = (fault) => faults.push(relativeTo(house.root, fault))
   // First: with damaged ones out of the way, series by series shows what they held.
-  for (const { path, detail } of await house.lake.skipDamagedDeltas())
+  for (const { path, detail } of await house.lake.skipDamagedDeltas(knownIn(house)))
     onFault({ kind: 'store.corrupt', path, detail, hint: repairHint })
   const ledger = await checkLedger(house, onFault)
   // What cannot vouch for itself is compared with the archive, field for field.
@@ -176,6 +176,23 @@ function ledgerFault(error: unknown): Fault {
 }
 
 const rebuildHint = 'Run "everybar repair": it makes the ledger again from the archive.'
+
+/** Whether a series has a place in the ledger or in the archive. Of a ledger that cannot be read all are taken to have one. */
+function knownIn(house: OpenHouse): (id: string) => Promise<boolean> {
+  const gather = async () => {
+    const ids = new Set((await house.ledger.series()).map(({ seriesId }) => seriesId))
+    for await (const folder of house.archive.folders()) {
+      const job = jobOfFolder(house, folder)
+      if (job) ids.add(job.id)
+    }
+    return ids
+  }
+  let known: Promise<ReadonlySet<string> | undefined> | undefined
+  return async (id) => {
+    known ??= gather().catch(() => undefined)
+    return (await known)?.has(id) ?? true
+  }
+}
 
 /** Answers of series, and files of the lake, that the ledger knows nothing of. */
 async function findStrays(house: OpenHouse, jobs: readonly SeriesJob[], onFault: OnFault): Promise<void> {

@@ -79,6 +79,7 @@ export async function exportState({
     for await (const piece of pieces(ledger, series, then)) own.update(piece)
     return own.digest('hex') === (await hashOf(files, place.path)) ? 'level' : 'differs'
   } catch (error) {
+    if (faultCode(error) === 'EISDIR') return 'differs'
     throw exportFault(error, place.path)
   }
 }

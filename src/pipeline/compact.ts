@@ -1,6 +1,11 @@
-import { seriesId } from '../model/series.ts'
+import { isEverybarError } from '../model/errors.ts'
+import { type Series, seriesId } from '../model/series.ts'
+import { timeRange } from '../model/time.ts'
 import type { Compacted, Fold, Lake } from '../store/lake.ts'
-import type { House } from './house.ts'
+import { type House, jobOf } from './house.ts'
+import { rebuildStore } from './reconcile-store.ts'
+
+type CompactHouse = Pick<House, 'sources' | 'archive' | 'ledger' | 'turns' | 'onEvent'>
 
 /**
  * Folds what was appended to the lake into its month files, and lets the ledger know of those before a delta file goes:
@@ -9,24 +14,49 @@ import type { House } from './house.ts'
  *
  * @throws EverybarError `store.corrupt` (abort) for a damaged delta file, before anything is folded; as `Lake.compact` does.
  */
-export async function compactLake(
-  { ledger, turns, onEvent }: Pick<House, 'ledger' | 'turns' | 'onEvent'>,
-  lake: Lake,
-  signal?: AbortSignal,
-): Promise<Compacted> {
+export async function compactLake(house: CompactHouse, lake: Lake, signal?: AbortSignal): Promise<Compacted> {
+  const { ledger, turns, onEvent } = house
   const known = new Map((await ledger.series()).map((series) => [series.seriesId, series]))
-  const foldAndRecord = async (id: string, fold: Fold) => {
-    const files = await fold()
-    const ref = known.get(id)
+  let madeAgain = false
+  const foldAndRecord = async (series: Series, fold: Fold) => {
+    const files = await foldOnto(house, lake, series, fold, () => {
+      madeAgain = true
+    })
+    const ref = known.get(seriesId(series))
     if (ref) await ledger.recordStored(ref, lake.name, [], files)
   }
-  const done = await lake.compact({
-    each: (series, fold) => {
-      const id = seriesId(series)
-      return turns ? turns.run(id, () => foldAndRecord(id, fold)) : foldAndRecord(id, fold)
+  const options = {
+    each: (series: Series, fold: Fold) => {
+      const work = () => foldAndRecord(series, fold)
+      return turns ? turns.run(seriesId(series), work) : work()
     },
     ...(signal && { signal }),
-  })
+  }
+  const done = await lake.compact(options)
+  // Making a month again wrote delta files anew without it, which that compaction did not know.
+  if (madeAgain) await lake.compact(options)
   onEvent({ event: 'lake_compacted', level: done.files > 0 ? 'info' : 'debug', ...done })
   return done
+}
+
+/** Months of it that somebody altered are made again from the archive, with what waits for them. */
+async function foldOnto(
+  house: CompactHouse,
+  lake: Lake,
+  series: Series,
+  fold: Fold,
+  onMadeAgain: () => void,
+): ReturnType<Fold> {
+  try {
+    return await fold()
+  } catch (error) {
+    if (!isEverybarError(error, 'store.altered')) throw error
+    const { length, openTimeMs } = await lake.pendingBars(series)
+    const range = timeRange(openTimeMs[0]!, openTimeMs[length - 1]! + 1)
+    const fields = { series: seriesId(series), store: lake.name, message: error.message }
+    house.onEvent({ event: 'month_altered', level: 'warn', ...fields })
+    await rebuildStore(house, jobOf(house, series), lake, { range })
+    onMadeAgain()
+    return fold()
+  }
 }

@@ -5,7 +5,7 @@ import { BarDigest } from '../store/digest.ts'
 import type { Store } from '../store/store.ts'
 import { knownEdge } from './edges.ts'
 import type { House, SeriesJob } from './house.ts'
-import { readBack } from './replay.ts'
+import { readBack } from './read-back.ts'
 
 /** One calendar month of a series in a store, held against the archive. */
 export interface ReconciledMonth {

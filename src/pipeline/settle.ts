@@ -2,8 +2,9 @@ import type { SliceRecord, StoreFacet } from '../ledger/ledger.ts'
 import { type BarBatch, batchWithin, concatBatches } from '../model/bar.ts'
 import { EverybarError, isEverybarError, messageOf } from '../model/errors.ts'
 import { contains, type EpochMs, iso, monthOf, type TimeRange, timeRange } from '../model/time.ts'
-import type { SetAsideBar, Store } from '../store/store.ts'
+import type { CommitResult, SetAsideBar, Store } from '../store/store.ts'
 import type { House, SeriesJob } from './house.ts'
+import { rebuildStore } from './reconcile-store.ts'
 import type { Acquired } from './slice-answers.ts'
 
 export interface Settled {
@@ -112,11 +113,11 @@ export class Settler {
   }
 
   async #commit(batch: BarBatch, done: readonly Waiting[]): Promise<void> {
-    const { house, ref, series, id } = { house: this.#house, ...this.#job }
+    const { house, ref, id } = { house: this.#house, ...this.#job }
     for (const store of this.#stores) {
       if (this.#failed.has(store.name)) continue
       try {
-        const changed = await store.commit(series, batch)
+        const changed = await this.#commitTo(store, batch)
         const { files = [], setAside = [] } = changed
         const whole = done.filter(
           ({ range }) => !setAside.some(({ openTimeMs }) => contains(range, openTimeMs)),
@@ -156,6 +157,20 @@ export class Settler {
     }
   }
 
+  /** A month that somebody altered is made again from the archive first: merged, what is wrong with it would pass for ours. */
+  async #commitTo(store: Store, batch: BarBatch): Promise<CommitResult> {
+    const { series, id } = this.#job
+    try {
+      return await store.commit(series, batch)
+    } catch (error) {
+      if (!isEverybarError(error, 'store.altered')) throw error
+      const fields = { series: id, store: store.name, message: error.message }
+      this.#house.onEvent({ event: 'month_altered', level: 'warn', ...fields })
+      await rebuildStore(this.#house, this.#job, store, { range: spanOf(batch) })
+      return store.commit(series, batch)
+    }
+  }
+
   /** Their slices stay behind in that store, and are tried again by the next run. */
   #noteSetAside(store: Store, bars: readonly SetAsideBar[]): void {
     const { onEvent } = this.#house
@@ -178,6 +193,10 @@ export class Settler {
 
 const crossesMonth = ({ length, openTimeMs }: BarBatch): boolean =>
   length > 0 && monthOf(openTimeMs[0]!).endMs <= openTimeMs[length - 1]!
+
+/** From the first bar to just after the last; at least one. */
+const spanOf = ({ length, openTimeMs }: BarBatch): TimeRange =>
+  timeRange(openTimeMs[0]!, openTimeMs[length - 1]! + 1)
 
 const barsBefore = (bars: BarBatch, cutMs: EpochMs): BarBatch =>
   Number.isFinite(cutMs) ? batchWithin(bars, timeRange(0, cutMs)) : bars

@@ -6,7 +6,7 @@ import { type BarBatch, batchWithin } from '../model/bar.ts'
 import { isEverybarError } from '../model/errors.ts'
 import { lakePath } from '../model/lake.ts'
 import { type RangeSet, subtract, toRangeSet, union } from '../model/range-set.ts'
-import { iso, overlap, type TimeRange } from '../model/time.ts'
+import { contains, iso, overlap, type TimeRange, timeRange } from '../model/time.ts'
 import { anchorOf } from '../model/timeframe.ts'
 import type { Lake } from '../store/lake.ts'
 import { countedBars, type OnFault, repairHint } from './fault.ts'
@@ -68,6 +68,7 @@ export async function checkFiles(
     else if (state.sha256 === file.sha256) good.push(file)
     else await doubt('store.file-differs', file, differenceOf(file, state.bytes))
   }
+  await tellStrays(ledger, job, pending, onFault)
   const unlisted = known.size === 0 && pending.length === 0 && (await hasFacets(ledger, job, lake.name))
   for await (const { path, month, bytes } of lake.files(job.series)) {
     if (known.has(path)) continue
@@ -93,6 +94,27 @@ async function isFolding(lake: Lake, job: SeriesJob, month: TimeRange): Promise<
   } catch (error) {
     if (isEverybarError(error, 'store.corrupt')) return false // compared bar for bar, and so named
     throw error
+  }
+}
+
+/** Bars in delta files that belong to no slice that was ever answered, in or out of the range. */
+async function tellStrays(
+  ledger: House['ledger'],
+  job: SeriesJob,
+  { length, openTimeMs }: BarBatch,
+  onFault: OnFault,
+): Promise<void> {
+  if (length === 0) return
+  const span = timeRange(openTimeMs[0]!, openTimeMs[length - 1]! + 1)
+  const answered: TimeRange[] = []
+  for await (const { range, sha256 } of ledger.slices(job.ref, span))
+    if (sha256 !== null) answered.push(range)
+  for (const range of subtract([span], toRangeSet(answered))) {
+    const strays = openTimeMs.filter((ms) => contains(range, ms))
+    if (strays.length === 0) continue
+    const detail = `${countedBars(strays.length)} from ${iso(strays[0]!)} on: in delta files, and in no answer`
+    const openTime = { openTimeMs: strays[0]! }
+    onFault({ kind: 'store.bar-unknown', path: 'lake/.delta', range, ...openTime, detail, hint: repairHint })
   }
 }
 
@@ -185,7 +207,10 @@ export function compareGaps(
   const unsure = toRangeSet(gaps.flatMap((gap) => (gap.class === 'quarantined' ? [gap.range] : [])))
   const tell = (kind: string, runs: RangeSet, what: string) => {
     for (const run of runs) {
-      const detail = `${countedBars(expectedBars(grid, run))} from ${iso(run.startMs)} on: ${what}`
+      const bars = expectedBars(grid, run)
+      // Ranges end between slots too: what is left of one then names no bar.
+      if (bars === 0) continue
+      const detail = `${countedBars(bars)} from ${iso(run.startMs)} on: ${what}`
       const path = lakePath(job.series, run.startMs)
       onFault({ kind, path, openTimeMs: run.startMs, range: run, detail, hint: repairHint })
     }

@@ -127,7 +127,8 @@ async function verifyOnce(
   const read = await compareDeep(house, job, { ranges, anchorMs, skip: skipped, count: range, onFault })
   const present = inLake?.scan.present ?? read.present
   const facts = await checkEvidence(house, job, onFault)
-  const behind = waiting.length + answers.behind.size + facts
+  const elsewhere = await behindElsewhere(house, job, whole)
+  const behind = waiting.length + answers.behind.size + facts + elsewhere
   return {
     series: job.id,
     range,
@@ -168,7 +169,14 @@ async function gapsBeside(house: VerifyHouse, job: SeriesJob, whole: TimeRange, 
   return gaps
 }
 
-/** Answers the store has not settled in their current version. */
+/** Answers that stores beside the first have not settled. What those hold is for `reconcile` to compare. */
+async function behindElsewhere({ ledger, stores }: VerifyHouse, job: SeriesJob, range: TimeRange) {
+  let count = 0
+  for (const { name } of stores.slice(1)) for await (const _ of ledger.unstored(job.ref, name, range)) count++
+  return count
+}
+
+/** Answers the first store has not settled in their current version. */
 async function unsettledSlices({ ledger, stores }: VerifyHouse, job: SeriesJob, range: TimeRange) {
   const slices: { readonly sliceId: string; readonly range: TimeRange }[] = []
   for await (const record of ledger.unstored(job.ref, stores[0]!.name, range))

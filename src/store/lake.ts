@@ -67,11 +67,14 @@ export interface LakeExtras {
 
   /**
    * Passes over the delta files that are damaged now, as if they were gone, until this lake is closed: what they held is
-   * missing then and can be told bar for bar. Reads those it has not read before.
+   * missing then and can be told bar for bar. Reads those it has not read before. One that is whole and has bars of a
+   * series that is not known counts as damaged.
    *
    * @returns them, relative to the data root, each with what is wrong.
    */
-  skipDamagedDeltas(): Promise<readonly { readonly path: string; readonly detail: string }[]>
+  skipDamagedDeltas(
+    isKnown?: (series: string) => Promise<boolean>,
+  ): Promise<readonly { readonly path: string; readonly detail: string }[]>
 
   /**
    * Writes below `folder`, under their own paths, the month files of a series as the next fold will leave them: those of

@@ -1,4 +1,13 @@
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -247,6 +256,34 @@ describe('damage', () => {
           await lake.append([{ series, batch: bars }])
         }),
       kinds: ['store.bar-differs'],
+    },
+    'bars of a series nobody asked for': {
+      damage: () =>
+        withLake(async (lake) => {
+          const batch = await lake.pendingBars(parseSeries(ETH))
+          await lake.append([{ series: parseSeries('binance:spot:DOGEUSDT:15m'), batch }])
+        }),
+      kinds: ['store.corrupt'],
+    },
+    'bars of years to come': {
+      damage: () =>
+        withLake(async (lake) => {
+          const series = parseSeries(ETH)
+          const bars = await lake.pendingBars(series)
+          bars.openTimeMs.forEach((ms, i) => {
+            bars.openTimeMs[i] = ms + 400 * 86_400_000
+          })
+          await lake.append([{ series, batch: bars }])
+        }),
+      kinds: ['store.bar-unknown'],
+    },
+    'a folder where one was': {
+      damage: () => {
+        const path = shared()
+        rmSync(path)
+        mkdirSync(path)
+      },
+      kinds: ['store.bar-missing', 'store.corrupt'],
     },
     'a month file, beside delta files of the month': {
       damage: () => {

@@ -1,9 +1,12 @@
 import {
   appendFileSync,
   copyFileSync,
+  mkdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
@@ -122,4 +125,40 @@ describe('damage to what is kept', () => {
         expect((await run(root, 'verify')).code, folder).toBe(0)
       }
     }))
+
+  test.each(['evidence/first-bar.json', 'manifest.json'])(
+    'a folder where %s was is named and mended',
+    (name) =>
+      inFolder(async (root) => {
+        await run(root, 'sync', BTC, ...RANGE)
+        const path = `binance/klines/raw/BTCUSDT/1m/${name}`
+        rmSync(join(root, path))
+        mkdirSync(join(root, path))
+        const { code, data } = (await run(root, 'verify')).json()
+        expect([code, data.faults.map((fault: { path: string }) => fault.path)]).toEqual([4, [path]])
+        expect((await run(root, 'repair')).code).toBe(0)
+        expect((await run(root, 'verify')).code).toBe(0)
+      }),
+  )
+
+  test('what was moved to another disk, and a link left in its place, is where it was', () =>
+    inFolder((away) =>
+      inFolder(async (root) => {
+        await run(root, 'sync', BTC, ...RANGE)
+        const lake = lakeHashes(root)
+        const responses = 'binance/klines/raw/BTCUSDT/1m/responses'
+        const answer = keptFiles(root).find((path) => path.includes('/responses/'))!
+        for (const path of [answer, responses, 'binance']) {
+          const to = join(away, path.replaceAll('/', '-'))
+          renameSync(join(root, path), to)
+          symlinkSync(to, join(root, path))
+          const { data, code } = (await run(root, 'verify', '--deep')).json()
+          expect([path, code, data.faults]).toEqual([path, 0, []])
+        }
+        const { data } = (await run(root, 'rebuild', '--ledger', '--lake')).json()
+        expect(data.series).toHaveLength(1)
+        expect((await run(root, 'verify')).code).toBe(0)
+        expect(lakeHashes(root)).toEqual(lake)
+      }),
+    ))
 })

@@ -36,6 +36,8 @@ describe('a run with a lake and a PostgreSQL server', () => {
         'store.unreachable',
       ])
       expect(first.stdout + first.stderr).not.toContain('s3cret-planted')
+      const unproved = await run(root, down, 'verify', '--json')
+      expect([unproved.code, unproved.json().data.series[0].unsettled]).toEqual([3, 6])
       const behind = await run(root, down, 'status', '--json')
       expect(behind.json().data[0].behind).toEqual({ parquet: 0, postgres: 6 })
 

@@ -120,9 +120,11 @@ describe('sync against a simulated venue', () => {
         )
         expect(`${timeframe} ${result.code} ${result.stderr}`).toBe(`${timeframe} 0 `)
       }
-      const verify = (await run(root, 'verify', '--json')).json()
-      expect(verify.data.faults).toEqual([])
-      expect(verify.code).toBe(0)
+      for (const flags of [[], ['--deep']]) {
+        const verify = (await run(root, 'verify', ...flags, '--json')).json()
+        expect(verify.data.faults).toEqual([])
+        expect(verify.code).toBe(0)
+      }
     })
   })
 

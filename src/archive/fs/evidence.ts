@@ -94,6 +94,7 @@ export class EvidenceFiles {
     } catch (error) {
       const code = faultCode(error)
       if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+      if (code === 'EISDIR') throw corrupt(path, 'is a directory')
       throw readFault(error, path)
     }
   }

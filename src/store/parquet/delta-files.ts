@@ -83,13 +83,20 @@ export class DeltaFiles {
     }
   }
 
-  /** Passes over files that are damaged now, from here on; gives them in their order, relative to the data root. */
-  async skipDamaged(): Promise<{ readonly path: string; readonly detail: string }[]> {
+  /**
+   * Passes over files that are damaged now, or have bars of a series that is not known, from here on; gives them in their
+   * order, relative to the data root.
+   */
+  async skipDamaged(
+    isKnown: (series: string) => Promise<boolean> = async () => true,
+  ): Promise<{ readonly path: string; readonly detail: string }[]> {
     const found: { path: string; detail: string }[] = []
     for (const name of await this.names()) {
       if (this.deltas.has(name)) continue
       try {
-        await this.read(name)
+        for (const id of (await this.read(name))?.ids ?? [])
+          if (!(await isKnown(id)))
+            throw corrupt(this.pathOf(name), `holds bars of ${id}, which is unknown here`)
       } catch (error) {
         if (!isEverybarError(error, 'store.corrupt')) throw error
         this.skipped.add(name)

@@ -42,6 +42,14 @@ export const corrupt = (path: string, what: string, cause?: unknown): EverybarEr
     cause,
   })
 
+/** A month file that changed after it was written, before bars are merged with what it holds. */
+export const altered = (path: string): EverybarError =>
+  new EverybarError('store.altered', `${path} is not as it was written`, {
+    recovery: 'abort',
+    hint: 'Run `everybar repair`: it makes the month again from the archive.',
+    path,
+  })
+
 /** What a failed read of `path` means: that the file is damaged, unless the system says what hindered it. */
 export function readError(error: unknown, path: string): unknown {
   if (isEverybarError(error)) return error
@@ -54,6 +62,7 @@ export function readError(error: unknown, path: string): unknown {
       cause: error,
     })
   }
+  if (codeOf(error) === 'EISDIR') return corrupt(path, 'is a directory', error)
   if (/^E[A-Z]+$/.test(codeOf(error))) {
     return new EverybarError('store.read-failed', `reading ${path} failed: ${message}`, {
       recovery: 'retry',

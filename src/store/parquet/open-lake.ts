@@ -20,7 +20,7 @@ import type { AppendEntry, CommitResult, CommittedFile, StoredExtent, StoreTrait
 import { sortEntry } from './append.ts'
 import { DELTA_FOLDER, DeltaFiles } from './delta-files.ts'
 import { Engine } from './engine.ts'
-import { corrupt, readError } from './errors.ts'
+import { altered, corrupt, readError } from './errors.ts'
 import { type LakeFilesystem, nodeFilesystem } from './filesystem.ts'
 import { LastBars } from './last-bars.ts'
 import { filesOf, listSeries, parquetFiles } from './listing.ts'
@@ -37,8 +37,19 @@ export interface LakeOptions {
   /** What DuckDB may use for one writing or reading, `512MB` unless said. Columns in JavaScript come on top. */
   readonly memoryLimit?: string
   readonly onEvent?: OnEvent
+  /**
+   * The sha256 that a month file (its path from the data root) had when it was last written, where somebody keeps that.
+   * Bars are not merged with a file that has another, or is gone: what is wrong with it would get a good name.
+   */
+  readonly notedHash?: (series: Series, path: string) => Promise<string | null | undefined>
   readonly filesystem?: LakeFilesystem
 }
+
+/** What the lake is called unless somebody says otherwise. */
+export const LAKE = 'parquet'
+
+/** Hashes of its own files that a lake remembers. */
+const WRITTEN_MAX = 4_096
 
 const traits: StoreTraits = { kind: 'parquet', rowsPerCommit: 131_072, rewritesMonths: true }
 
@@ -68,11 +79,14 @@ class ParquetLake implements Lake {
   private readonly last: LastBars
   private readonly reads: LakeReads
   private readonly onEvent: OnEvent
+  private readonly notedHash: NonNullable<LakeOptions['notedHash']>
+  /** Hashes of files written here, of which others may not have been told yet. */
+  private readonly written = new Map<string, string | null>()
   /** Writers of one series wait for each other; series are independent. */
   private readonly turns = new Turns()
 
   constructor(options: LakeOptions & { readonly fs: LakeFilesystem }) {
-    this.name = options.name ?? 'parquet'
+    this.name = options.name ?? LAKE
     this.root = options.root
     this.fs = options.fs
     this.engine = new Engine(options.memoryLimit ?? '512MB')
@@ -82,6 +96,7 @@ class ParquetLake implements Lake {
     this.last = new LastBars(folder)
     this.reads = new LakeReads({ ...folder, deltas: this.deltas })
     this.onEvent = options.onEvent ?? silent
+    this.notedHash = options.notedHash ?? (async () => undefined)
   }
 
   async commit(series: Series, batch: BarBatch, signal?: AbortSignal): Promise<CommitResult> {
@@ -147,8 +162,8 @@ class ParquetLake implements Lake {
     return ownCopy(await this.reads.pending(series))
   }
 
-  skipDamagedDeltas() {
-    return this.deltas.skipDamaged()
+  skipDamagedDeltas(isKnown?: (series: string) => Promise<boolean>) {
+    return this.deltas.skipDamaged(isKnown)
   }
 
   foldedCopies(series: Series, range: TimeRange, folder: string): Promise<readonly string[]> {
@@ -230,6 +245,7 @@ class ParquetLake implements Lake {
     series: Series,
     { month, bars }: { readonly month: TimeRange; readonly bars: BarBatch },
   ): Promise<CommitResult> {
+    await this.checkUnaltered(series, month)
     const old = await this.reads.month(series, month)
     const { batch, ...changed } = mergeBars(old ?? emptyBatch, bars)
     const changes = changed.inserted + changed.revised > 0
@@ -277,6 +293,7 @@ class ParquetLake implements Lake {
   private async fold(series: Series): Promise<readonly CommittedFile[]> {
     const files: CommittedFile[] = []
     for (const { month, bars } of byMonth(await this.reads.pending(series))) {
+      await this.checkUnaltered(series, month)
       const inFile = (await this.months.read(series, month)) ?? emptyBatch
       const state = await this.write(series, month, underlay(inFile, bars))
       files.push({ ...fileOf(series, month), ...state })
@@ -304,6 +321,21 @@ class ParquetLake implements Lake {
     }
   }
 
+  private remember(path: string, { sha256 }: FileState): void {
+    this.written.delete(path)
+    this.written.set(path, sha256)
+    const [oldest] = this.written.keys()
+    if (this.written.size > WRITTEN_MAX) this.written.delete(oldest!)
+  }
+
+  /** @throws EverybarError `store.altered` (abort) */
+  private async checkUnaltered(series: Series, month: TimeRange): Promise<void> {
+    const path = this.months.pathOf(series, month)
+    const noted = this.written.get(path) ?? (await this.notedHash(series, lakePath(series, month.startMs)))
+    if (!noted || (await this.months.stateOf(path))?.sha256 === noted) return
+    throw altered(path)
+  }
+
   /** A month's bars; nothing for a damaged file that is about to be replaced whole. */
   private async readTolerant(
     series: Series,
@@ -321,6 +353,7 @@ class ParquetLake implements Lake {
   private async write(series: Series, month: TimeRange, bars: BarBatch): Promise<FileState> {
     const state = await this.months.write(series, month, bars)
     this.last.wrote(series, month, bars)
+    this.remember(this.months.pathOf(series, month), state)
     this.onEvent({
       event: 'store_month_written',
       level: 'debug',

@@ -2,6 +2,7 @@
 import './inject.ts'
 
 import { join } from 'node:path'
+import { memoryArchive } from '../../../src/archive/memory/memory-archive.ts'
 import { openSqliteLedger } from '../../../src/ledger/sqlite/sqlite-ledger.ts'
 import { isEverybarError } from '../../../src/model/errors.ts'
 import { silent } from '../../../src/model/events.ts'
@@ -37,7 +38,9 @@ async function work(job: LakeJob): Promise<void> {
   try {
     const lake = await openLake({ root: job.root })
     try {
-      const fold = () => compactLake({ ledger, onEvent: silent }, lake)
+      // No month is altered here, so that none is made again from an archive.
+      const house = { ledger, onEvent: silent, sources: [], archive: memoryArchive() }
+      const fold = () => compactLake(house, lake)
       const append = (from: number, to: number) =>
         steps.slice(from, to).reduce(async (before, entries) => {
           await before
