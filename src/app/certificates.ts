@@ -13,6 +13,7 @@ import { parseSeries } from '../model/series.ts'
 import { iso } from '../model/time.ts'
 import { certifySeries } from '../pipeline/certify.ts'
 import { jobOf } from '../pipeline/house.ts'
+import type { VerifyHouse } from '../pipeline/verify.ts'
 import { type AgainstVerdict, verifyAgainst } from '../pipeline/verify-against.ts'
 import type { AgainstReport, Selection, VerifyReport } from './api.ts'
 import type { OpenHouse } from './house.ts'
@@ -35,7 +36,7 @@ export async function certify(
   if (report.faultCount > 0) return report
   const ordered = [...verdicts].sort((a, b) => (a.job.id < b.job.id ? -1 : 1))
   const series = async function* (): AsyncGenerator<StreamedSeries> {
-    for (const { job, verdict } of ordered) yield certifySeries(house, job, verdict)
+    for (const { job, verdict } of ordered) yield certifySeries(provable(house), job, verdict)
     if ((await revisionsOf(house)) !== before) throw wroteMeanwhile(options.file)
   }
   await writeText(options.file, certificateText(headOf(house), series()))
@@ -57,10 +58,14 @@ export async function proveAgainst(
   const certificates: Certificate[] = []
   for (const file of options.against) certificates.push(readCertificate(await readText(file), file))
   const whole = wholeOf(certificates, headOf(house))
+  // With damaged ones out of the way, what they held shows as missing, bar for bar.
+  await house.lake.skipDamagedDeltas()
   const verdicts: AgainstVerdict[] = []
   for (const certified of whole.series) {
     stop.throwIfAborted()
-    verdicts.push(await verifyAgainst(house, jobOf(house, parseSeries(certified.series)), certified))
+    verdicts.push(
+      await verifyAgainst(provable(house), jobOf(house, parseSeries(certified.series)), certified),
+    )
   }
   const faults = verdicts.flatMap((verdict) => verdict.faults)
   if (options.file !== undefined && faults.length === 0) {
@@ -80,6 +85,12 @@ export async function proveAgainst(
     complete: faults.length === 0 && whole.series.every(({ complete }) => complete),
   }
 }
+
+/** Bars are those of the first store. A lake that is switched off may be there still, but is none of the stores. */
+const provable = (house: OpenHouse): VerifyHouse => ({
+  ...house,
+  lake: house.stores.includes(house.lake) ? house.lake : undefined,
+})
 
 const FAULTS_TOLD = 1_000
 

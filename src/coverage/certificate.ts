@@ -25,6 +25,7 @@ export interface CertifiedFile {
 
 /** The bars of one calendar month, or of the part of it that lies in the range. */
 export interface CertifiedBars {
+  /** Of the month file; the name of the store where that keeps none. */
   readonly path: string
   readonly start: string
   readonly end: string

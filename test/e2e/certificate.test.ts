@@ -1,9 +1,17 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { readCertificate } from '../../src/coverage/certificate.ts'
+import type { BarBatch } from '../../src/model/bar.ts'
+import { parseSeries } from '../../src/model/series.ts'
+import { DAY_MS, type TimeRange } from '../../src/model/time.ts'
+import { encodeDelta } from '../../src/store/parquet/delta-format.ts'
+import { openLake } from '../../src/store/parquet/open-lake.ts'
+import { contentOf } from '../../src/testing/store-samples.ts'
 import { runHere } from '../run-cli.ts'
+import { startPostgres } from '../support/postgres-server.ts'
 import { type ProvedRoot, provedRoot } from '../support/proved-root.ts'
 
 const BTC = 'binance:spot:BTCUSDT:5m'
@@ -33,6 +41,36 @@ const flip = (path: string) => {
   const bytes = readFileSync(full(path))
   bytes[bytes.length >> 1]! ^= 1
   writeFileSync(full(path), bytes)
+}
+
+const venueEnv = () => ({ EVERYBAR__SOURCES__BINANCE__BASE_URL: place.venue.url })
+const recheck = async (series: string, ...args: string[]) => {
+  const { code, stderr } = await runHere(
+    ['sync', series, '--root', place.root, '--recheck', '100%', ...args],
+    { env: venueEnv() },
+  )
+  expect(`${code} ${stderr}`).toMatch(/^0 /)
+}
+const range = (from: string, to: string): TimeRange => ({ startMs: Date.parse(from), endMs: Date.parse(to) })
+/** Real bars, moved to another time: nothing in the archive shows them there. */
+async function inventedBars(from: TimeRange, byMs: number): Promise<BarBatch> {
+  const lake = await openLake({ root: place.root })
+  const batch = await contentOf(lake, parseSeries(BTC), from)
+  await lake[Symbol.asyncDispose]()
+  return { ...batch, openTimeMs: batch.openTimeMs.map((ms) => ms + byMs) }
+}
+/** Puts bars into a month file, past everything that would know of it. */
+async function slipIn(batch: BarBatch): Promise<void> {
+  const lake = await openLake({ root: place.root })
+  await lake.commit(parseSeries(BTC), batch)
+  await lake[Symbol.asyncDispose]()
+}
+/** Puts bars into a delta file, past everything that would know of it. */
+function slipInDelta(batch: BarBatch): void {
+  const bytes = encodeDelta([{ series: parseSeries(BTC), batch }])
+  const name = `000000000001-${createHash('sha256').update(bytes).digest('hex').slice(0, 32)}.delta`
+  mkdirSync(full('lake/.delta'), { recursive: true })
+  writeFileSync(full(`lake/.delta/${name}`), bytes)
 }
 
 describe('a certificate', () => {
@@ -159,6 +197,61 @@ describe('against a certificate', () => {
     expect((await run('--against', a, '--against', a)).code).toBe(2)
   })
 
+  test('a file whose name claims the hundred-millionth answer to a slice costs nothing', async () => {
+    const file = await certify(BTC)
+    const answer = place.files().find((path) => /BTCUSDT\/5m\/responses\/[0-9a-f]+\.json$/.test(path))!
+    writeFileSync(full(answer.replace('.json', '.100000000.json')), readFileSync(full(answer)))
+    const { code, json } = await run('--against', file)
+    expect([code, json().data.series[0].superseded]).toEqual([0, 0])
+  })
+
+  test('bars in a delta file, where a gap was certified, are named', async () => {
+    const file = await certify(BTC)
+    const shift = Date.parse('2024-02-01T00:00Z') - Date.parse('2024-02-05T00:00Z')
+    slipInDelta(await inventedBars(range('2024-02-05T00:00Z', '2024-02-05T00:30Z'), shift))
+    const { code, json } = await run('--against', file)
+    expect(code).toBe(4)
+    expect(faultsOf(json()).map(({ kind }) => kind)).toEqual(Array(6).fill('certificate.bars-differ'))
+  })
+
+  const empty: readonly (readonly [string, string, string, number, number])[] = [
+    ['before the first bar', '2023-12-01', '2024-03-02', 0, -60 * DAY_MS],
+    ['of a time that had not come', '2024-01-29', '2024-05-01', 3, 70 * DAY_MS],
+  ]
+  for (const [what, from, to, certified, shift] of empty) {
+    test(`bars in a month that was certified to have none are named: one ${what}`, async () => {
+      const file = fresh()
+      expect((await run('--certificate', file, BTC, '--from', from, '--to', to)).code).toBe(certified)
+      expect((await run('--against', file)).code).toBe(certified)
+      await slipIn(await inventedBars(range('2024-02-05', '2024-02-06'), shift))
+      const { code, json } = await run('--against', file)
+      expect(code).toBe(4)
+      expect(faultsOf(json())).toHaveLength(288)
+      expect(faultsOf(json())[0]).toMatchObject({
+        kind: 'certificate.bars-differ',
+        openTimeMs: Date.parse('2024-02-05') + shift,
+      })
+    })
+  }
+
+  test('bars that had not been answered yet may come, and no others', async () => {
+    const file = fresh()
+    const [from, to] = ['2024-02-25', '2024-03-04']
+    await recheck(BTC, '--from', '2024-03-01', '--to', '2024-03-02T12:00Z')
+    expect((await run('--certificate', file, BTC, '--from', from, '--to', to)).code).toBe(3)
+    place.venue.setNow(Date.parse('2024-03-04T00:10:00Z'))
+    await place.sync({ series: BTC, from, to: '2024-03-03T12:00Z' })
+    expect((await run('--against', file)).json().data).toMatchObject({ faultCount: 0, complete: false })
+    const shift = Date.parse('2024-03-03T20:00Z') - Date.parse('2024-02-26T20:00Z')
+    await slipIn(await inventedBars(range('2024-02-26T20:00Z', '2024-02-26T20:10Z'), shift))
+    const { code, json } = await run('--against', file)
+    expect(code).toBe(4)
+    expect(faultsOf(json()).map(({ openTimeMs }) => openTimeMs)).toEqual([
+      Date.parse('2024-03-03T20:00Z'),
+      Date.parse('2024-03-03T20:05Z'),
+    ])
+  })
+
   test('a certificate that was changed is none', async () => {
     const file = await certify(BTC)
     writeFileSync(file, readFileSync(file, 'utf8').replace('"present":', '"present":1'))
@@ -166,4 +259,38 @@ describe('against a certificate', () => {
     expect((await run('--against', '/nowhere.json')).code).toBe(2)
     expect((await run(BTC, '--against', file)).code).toBe(2)
   })
+})
+
+test('without the lake, the bars of the first store are certified', async () => {
+  const server = await startPostgres()
+  const root = mkdtempSync(join(tmpdir(), 'everybar-certificate-'))
+  try {
+    const url = await server.freshDatabase()
+    const env = {
+      ...venueEnv(),
+      EVERYBAR__STORES__POSTGRES__URL: url,
+      EVERYBAR__STORES__PARQUET__ENABLED: 'false',
+    }
+    const cli = (...args: string[]) => runHere([...args, '--root', root, '--json'], { env })
+    const file = fresh()
+    await cli('sync', BTC, '--from', '2024-01-30', '--to', '2024-02-05')
+    expect((await cli('verify', '--certificate', file)).code).toBe(0)
+    const one = read(file).series[0]!
+    expect(one.files).toEqual([])
+    expect(one.bars.map(({ path, start }) => [path, start])).toEqual([
+      ['postgres', '2024-01-30T00:00:00Z'],
+      ['postgres', '2024-02-01T00:00:00Z'],
+    ])
+    expect(one.bars.reduce((sum, { bars }) => sum + bars, 0)).toBe(one.present)
+    expect((await cli('verify', '--against', file)).code).toBe(0)
+    await server.query('delete from public.bars', new URL(url).pathname.slice(1))
+    expect((await cli('verify', '--against', file)).code).toBe(4)
+    // The same bars in the lake are as good.
+    env.EVERYBAR__STORES__PARQUET__ENABLED = 'true'
+    await cli('sync', BTC, '--from', '2024-01-30', '--to', '2024-02-05')
+    expect((await cli('verify', '--against', file)).code).toBe(0)
+  } finally {
+    await server.stop()
+    rmSync(root, { recursive: true })
+  }
 })

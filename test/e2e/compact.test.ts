@@ -136,6 +136,8 @@ describe('a root that was followed live', () => {
     const bytes = readFileSync(join(folder(), last))
     rmSync(join(folder(), last))
     expect((await cli('verify', '--against', file)).code).toBe(4)
+    writeFileSync(join(folder(), last), bytes.toReversed())
+    expect((await cli('verify', '--against', file)).code).toBe(4)
     writeFileSync(join(folder(), last), bytes)
     await compact({ root: place.root })
     expect((await cli('verify', '--against', file)).code).toBe(0)
