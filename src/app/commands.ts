@@ -16,7 +16,7 @@ import type {
   VerifyReport,
 } from './api.ts'
 import { type OpenHouse, openEmptyHouse, openHouse, rootExists, sourcesOf } from './house.ts'
-import { type ExplainedGap, explainGaps, jobsOf, listGaps, listRevisions, statusOf } from './inspect.ts'
+import { type ExplainedGap, explainGaps, listGaps, listRevisions, statusOfAll } from './inspect.ts'
 import type { LiveReport } from './live-state.ts'
 import { planAll } from './plan.ts'
 import type { RebuildOptions } from './rebuild.ts'
@@ -105,12 +105,7 @@ export async function status(
   ctx: AppContext,
   selection: Partial<Selection> = {},
 ): Promise<readonly SeriesStatus[]> {
-  return inHouse(ctx, 'read', 'status', async (house) => {
-    const all: SeriesStatus[] = []
-    for (const job of await jobsOf(house, selection.series ?? []))
-      all.push(await statusOf(house, job, selection))
-    return all
-  })
+  return inHouse(ctx, 'read', 'status', (house) => statusOfAll(house, selection))
 }
 
 /** Every run of missing bars, from the ledger. */

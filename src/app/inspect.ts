@@ -1,9 +1,9 @@
 import type { GapRun } from '../coverage/classify.ts'
 import { openClasses } from '../coverage/gap-class.ts'
 import { absenceSettled, askedTimes } from '../coverage/reask.ts'
-import { EverybarError } from '../model/errors.ts'
+import { EverybarError, isEverybarError } from '../model/errors.ts'
 import { hull } from '../model/range-set.ts'
-import { parseSeries, type Series } from '../model/series.ts'
+import { parseSeries, type Series, seriesId } from '../model/series.ts'
 import { iso, type TimeRange, timeRange } from '../model/time.ts'
 import { knownEdge } from '../pipeline/edges.ts'
 import { type Freshness, freshnessOf } from '../pipeline/freshness.ts'
@@ -20,21 +20,36 @@ import { venueFile } from './venues.ts'
  * The jobs a reading command speaks of: the series named, or every one the ledger knows.
  *
  * @throws EverybarError `source.venue-lost` (abort) where the ledger knows series of a venue, and what was kept of the venue
- *   is gone or damaged; else what `jobOf` throws.
+ *   is gone or damaged; `series.never-asked` (abort) for a series of a venue that nobody has asked for anything yet; else
+ *   what `jobOf` throws.
  */
 export async function jobsOf(house: OpenHouse, series: readonly Series[]): Promise<SeriesJob[]> {
-  const known = (await house.ledger.series()).map(({ seriesId }) => parseSeries(seriesId))
-  const wanted = series.length > 0 ? series.map((one) => house.venues.canonical(one)) : known
-  return wanted.map((one) => {
+  const known = async () => (await house.ledger.series()).map(({ seriesId: id }) => parseSeries(id))
+  const wanted = series.length > 0 ? series.map((one) => house.venues.canonical(one)) : await known()
+  const jobs: SeriesJob[] = []
+  for (const one of wanted) {
     try {
-      return jobOf(house, one)
+      jobs.push(jobOf(house, one))
     } catch (error) {
-      const { venue } = one.instrument
-      const lost = !house.venues.isNative(one) && known.some(({ instrument }) => instrument.venue === venue)
-      throw lost ? venueLost(venue, error) : error
+      if (house.venues.isNative(one) || !isEverybarError(error, 'source.unknown-venue')) throw error
+      const { venue, market } = one.instrument
+      const lost = (await known()).some((other) => isOf(other, venue, market))
+      throw lost ? venueLost(venue, error) : neverAsked(one, error)
     }
-  })
+  }
+  return jobs
 }
+
+const isOf = ({ instrument }: Series, venue: string, market: string): boolean =>
+  instrument.venue === venue && instrument.market === market
+
+/** Of a venue that was never asked nothing is known, not even whether there is one. */
+const neverAsked = (series: Series, cause?: unknown): EverybarError =>
+  new EverybarError('series.never-asked', `${seriesId(series)} was never asked for`, {
+    recovery: 'abort',
+    hint: 'Run "everybar sync" for it first.',
+    cause,
+  })
 
 function venueLost(venue: string, cause: unknown): EverybarError {
   const path = venueFile(venue)
@@ -174,6 +189,45 @@ export async function statusOf(
     lagMs: fresh?.lagMs ?? null,
     overdueMs: fresh?.overdueMs ?? null,
   }
+}
+
+/** What there is of a series whose venue nobody has asked for anything yet. */
+const statusOfNone = (series: Series): SeriesStatus => ({
+  series: seriesId(series),
+  endpoint: series.instrument.venue,
+  firstMs: null,
+  lastMs: null,
+  bars: 0,
+  wanted: [],
+  slices: {},
+  missing: {},
+  coverage: 0,
+  complete: false,
+  behind: {},
+  dueMs: null,
+  lagMs: null,
+  overdueMs: null,
+})
+
+/** What there is of each of these series, in their order. */
+export async function statusOfAll(
+  house: OpenHouse,
+  selection: Partial<Selection>,
+): Promise<readonly SeriesStatus[]> {
+  const named = selection.series ?? []
+  const some = (jobs: readonly SeriesJob[]) => jobs.map((job) => () => statusOf(house, job, selection))
+  const each = async (one: Series) => {
+    try {
+      return some(await jobsOf(house, [one]))
+    } catch (error) {
+      if (!isEverybarError(error, 'series.never-asked')) throw error
+      return [async () => statusOfNone(one)]
+    }
+  }
+  const rows = named.length > 0 ? (await Promise.all(named.map(each))).flat() : some(await jobsOf(house, []))
+  const all: SeriesStatus[] = []
+  for (const row of rows) all.push(await row())
+  return all
 }
 
 /** How fresh a series is by this machine's clock; one whose end is named is fresh when it reaches that. */

@@ -3,8 +3,8 @@ import type { OpenHouse } from '../app/house.ts'
 import { type BarFormat, barFormats } from '../app/read-bars.ts'
 import { EverybarError } from '../model/errors.ts'
 import { parseSeries, type Series, seriesId } from '../model/series.ts'
-import { type TimeRange, timeRange } from '../model/time.ts'
-import { shiftBars } from '../model/timeframe.ts'
+import { type EpochMs, type TimeRange, timeRange } from '../model/time.ts'
+import { floorToBar, shiftBars, type Timeframe } from '../model/timeframe.ts'
 import { readWhen, type When, whenHint } from '../model/when.ts'
 import { type EventLevel, eventLevels } from './event-feed.ts'
 import { badParameter } from './problem.ts'
@@ -104,11 +104,15 @@ export class Query {
     const extent = from && to ? undefined : await house.lake.extent(series)
     const endMs = to ? absolute(to) : Math.max(nowMs, (extent?.lastMs ?? 0) + 1)
     if (from) return timeRange(Math.max(0, absolute(from)), endMs)
-    const lastMs = Math.min(endMs - 1, extent?.lastMs ?? endMs - 1)
+    const lastMs = extent ? lastBefore(series.timeframe, endMs, extent.lastMs) : endMs - 1
     const startMs = Math.max(0, shiftBars(series.timeframe, lastMs, 1 - limit))
     return timeRange(Math.min(startMs, endMs - 1), endMs)
   }
 }
+
+/** Where the last bar before `endMs` opens, on the grid of the last one there is. */
+const lastBefore = (timeframe: Timeframe, endMs: EpochMs, lastMs: EpochMs): EpochMs =>
+  endMs > lastMs ? lastMs : floorToBar(timeframe, endMs - 1, lastMs)
 
 /** @throws EverybarError `series.bad-selector` (abort), `web.unknown-series` (abort) for one nobody ever asked for. */
 async function knownSeries(house: OpenHouse, named: readonly string[]): Promise<readonly Series[]> {

@@ -57,6 +57,14 @@ describe('status says how far series are behind', () => {
       expect([empty.code, empty.stderr]).toEqual([2, expect.stringContaining('error[series.none]')])
       const named = await run(root, 'status', BTC, '--fail-if-stale', '1h')
       expect([named.code, named.stderr]).toEqual([3, `stale: ${BTC} was never asked for\n`])
+      expect((await run(root, 'sync', ETH, '--from', '-20h')).code).toBe(0)
+      // Of a venue that nobody has asked yet nothing is known; that is no reason to tell nothing of the others.
+      const both = ['status', 'okx:spot:BTC/USDT:1h', ETH, '--fail-if-stale', '100000d']
+      const beside = await run(root, ...both, '--json')
+      expect(beside.json().data.map(({ bars }: { bars: number }) => bars > 0)).toEqual([false, true])
+      expect([beside.code, beside.stderr]).toEqual([3, 'stale: okx:spot:BTC/USDT:1h was never asked for\n'])
+      const gaps = await run(root, 'gaps', 'okx:spot:BTC/USDT:1h')
+      expect([gaps.code, gaps.stderr]).toEqual([2, expect.stringContaining('error[series.never-asked]')])
       const odd = await run(root, 'status', '--fail-if-stale', 'soon')
       expect([odd.code, odd.stderr]).toEqual([
         2,

@@ -70,6 +70,15 @@ describe('what a running server answers', () => {
     expect(none).toMatchObject({ series: BTC, bars: [], next: null })
   })
 
+  test.each([
+    ['2024-03-01T10:00Z', '1', ['09:59']],
+    ['2024-03-01T10:00:30Z', '1', ['10:00']],
+    ['2024-03-01T10:00:30Z', '3', ['09:58', '09:59', '10:00']],
+  ])('without a start the latest before %s, %s of them', async (to, limit, expected) => {
+    const found = await at.json(bars({ series: BTC, to, limit }))
+    expect(found.bars.map(([time]: [string]) => time.slice(11, 16))).toEqual(expected)
+  })
+
   test('bars as CSV are the same bars', async () => {
     const range = { series: BTC, from: '2024-03-01T10:00Z', to: '2024-03-01T10:05Z' }
     const { columns, bars: rows } = await at.json(bars(range))
