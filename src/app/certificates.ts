@@ -14,7 +14,7 @@ import { iso } from '../model/time.ts'
 import { certifySeries } from '../pipeline/certify.ts'
 import { jobOf } from '../pipeline/house.ts'
 import type { VerifyHouse } from '../pipeline/verify.ts'
-import { type AgainstVerdict, verifyAgainst } from '../pipeline/verify-against.ts'
+import { type AgainstVerdict, answerHistory, verifyAgainst } from '../pipeline/verify-against.ts'
 import type { AgainstReport, Selection, VerifyReport } from './api.ts'
 import type { OpenHouse } from './house.ts'
 import { prove, type VerifyOptions } from './verify.ts'
@@ -57,7 +57,7 @@ export async function proveAgainst(
 ): Promise<AgainstReport> {
   const certificates: Certificate[] = []
   for (const file of options.against) certificates.push(readCertificate(await readText(file), file))
-  const whole = wholeOf(certificates, headOf(house))
+  const whole = await wholeOf(house, certificates)
   // With damaged ones out of the way, what they held shows as missing, bar for bar.
   await house.lake.skipDamagedDeltas()
   const verdicts: AgainstVerdict[] = []
@@ -109,8 +109,14 @@ const wroteMeanwhile = (path: string): EverybarError =>
   })
 
 /** One certificate as it is, several as one. */
-function wholeOf(certificates: readonly Certificate[], head: CertificateHead): Omit<Certificate, 'digest'> {
-  if (certificates.length !== 1) return composeCertificates(certificates, head)
+async function wholeOf(
+  house: OpenHouse,
+  certificates: readonly Certificate[],
+): Promise<Omit<Certificate, 'digest'>> {
+  if (certificates.length !== 1)
+    return composeCertificates(certificates, headOf(house), (series, key) =>
+      answerHistory(house, jobOf(house, parseSeries(series)), key),
+    )
   const { digest: _, ...only } = certificates[0]!
   return only
 }

@@ -200,34 +200,43 @@ export const rangeOf = ({ start, end }: { readonly start: string; readonly end: 
   endMs: Date.parse(end),
 })
 
+/** Every hash the answers to a slice of a series have had, oldest first, as far as they are kept. */
+export type AnswerHistory = (series: string, key: string) => Promise<readonly string[]>
+
 /**
  * Several certificates as one. The ranges of each series have to adjoin: where one ends the next begins. A slice or a
- * file at the seam stands in both; the later word on it is kept.
+ * file at the seam stands in both; see docs/certificate.md for what becomes of it. When each was made plays no part: one
+ * that was composed is younger than what it says.
  *
  * @param head of the whole; what it is composed of is added.
+ * @param historyOf is asked only where the certificates themselves do not tell which of two answers is the later one.
  * @throws EverybarError `certificate.not-adjoining`, `certificate.conflict` (abort).
  */
-export function composeCertificates(
+export async function composeCertificates(
   certificates: readonly Certificate[],
   head: Omit<CertificateHead, 'composed_of' | 'version'>,
-): Omit<Certificate, 'digest'> {
-  const byMaking = [...certificates].sort((a, b) => (a.made_at < b.made_at ? -1 : 1))
+  historyOf: AnswerHistory = async () => [],
+): Promise<Omit<Certificate, 'digest'>> {
   const parts = new Map<string, CertifiedSeries[]>()
-  for (const { series } of byMaking)
+  for (const { series } of certificates)
     for (const one of series) parts.set(one.series, [...(parts.get(one.series) ?? []), one])
+  const series: CertifiedSeries[] = []
+  for (const name of [...parts.keys()].sort()) series.push(await composeSeries(parts.get(name)!, historyOf))
   return {
     ...head,
     version: CERTIFICATE_VERSION,
     composed_of: certificates.map(({ digest }) => digest),
-    series: [...parts.values()].map(composeSeries).sort((a, b) => (a.series < b.series ? -1 : 1)),
+    series,
   }
 }
 
-/** @param parts in the order they were made. */
-function composeSeries(parts: readonly CertifiedSeries[]): CertifiedSeries {
-  const byTime = [...parts].sort((a, b) => rangeOf(a).startMs - rangeOf(b).startMs)
-  for (const [i, part] of byTime.entries()) {
-    const before = byTime[i - 1]
+async function composeSeries(
+  given: readonly CertifiedSeries[],
+  historyOf: AnswerHistory,
+): Promise<CertifiedSeries> {
+  const parts = [...given].sort((a, b) => rangeOf(a).startMs - rangeOf(b).startMs)
+  for (const [i, part] of parts.entries()) {
+    const before = parts[i - 1]
     if (before && rangeOf(before).endMs !== rangeOf(part).startMs) throw notAdjoining(before, part)
   }
   const absent: { [name in GapClass]?: number } = {}
@@ -235,39 +244,87 @@ function composeSeries(parts: readonly CertifiedSeries[]): CertifiedSeries {
     for (const [name, bars] of Object.entries(part.absent))
       absent[name as GapClass] = (absent[name as GapClass] ?? 0) + bars
   const sum = (count: (part: CertifiedSeries) => number) => parts.reduce((all, part) => all + count(part), 0)
-  const files = new Map(parts.flatMap((part) => part.files).map((file) => [file.path, file]))
   return {
-    series: byTime[0]!.series,
-    start: byTime[0]!.start,
-    end: byTime.at(-1)!.end,
+    series: parts[0]!.series,
+    start: parts[0]!.start,
+    end: parts.at(-1)!.end,
     expected: sum(({ expected }) => expected),
     present: sum(({ present }) => present),
     absent,
     complete: parts.every(({ complete }) => complete),
-    gaps: byTime.flatMap(({ gaps }) => gaps),
-    slices: composeSlices(parts),
-    files: [...files.values()].sort((a, b) => (a.path < b.path ? -1 : 1)),
-    bars: byTime.flatMap(({ bars }) => bars),
+    gaps: parts.flatMap(({ gaps }) => gaps),
+    slices: await composeSlices(parts, historyOf),
+    files: composeFiles(parts),
+    bars: parts.flatMap(({ bars }) => bars),
   }
 }
 
-/** A slice that stands in two parts was answered once, or again: then the later part names the earlier answer too. */
-function composeSlices(parts: readonly CertifiedSeries[]): CertifiedSlice[] {
+/**
+ * A file vouches for the bars of all parts that have some in it, or for none: one that was written between two
+ * certificates need not hold what the first of them certified. Its month is compared by its bars then.
+ */
+function composeFiles(parts: readonly CertifiedSeries[]): CertifiedFile[] {
+  const named = (part: CertifiedSeries, path: string) => part.files.find((file) => file.path === path)
+  const paths = new Set(parts.flatMap(({ files }) => files.map(({ path }) => path)))
+  return [...paths].sort().flatMap((path) => {
+    const holding = parts.filter(({ bars }) => bars.some((one) => one.path === path))
+    const [one, ...others] =
+      holding.length > 0
+        ? holding.map((part) => named(part, path))
+        : parts.flatMap((part) => named(part, path) ?? [])
+    return one && others.every((other) => other?.sha256 === one.sha256) ? one : []
+  })
+}
+
+async function composeSlices(
+  parts: readonly CertifiedSeries[],
+  historyOf: AnswerHistory,
+): Promise<CertifiedSlice[]> {
   const slices = new Map<string, CertifiedSlice>()
-  for (const part of parts) {
-    for (const one of part.slices) {
+  for (const { series, slices: more } of parts) {
+    for (const one of more) {
       const before = slices.get(one.key)
-      if (before && before.sha256 !== one.sha256 && !one.older?.includes(before.sha256)) {
-        throw new EverybarError('certificate.conflict', `two answers are certified for slice ${one.key}`, {
-          recovery: 'abort',
-          hint: 'The certificates are of different roots. Keep them apart.',
-        })
-      }
-      slices.set(one.key, one)
+      slices.set(one.key, before ? await composeSlice(series, before, one, historyOf) : one)
     }
   }
   const startOf = ({ key }: CertifiedSlice) => parseCompositeKey(key)?.range.startMs ?? 0
   return [...slices.values()].sort((a, b) => startOf(a) - startOf(b))
+}
+
+/** The later of two words on one slice. Every answer that either names stays certified. */
+async function composeSlice(
+  series: string,
+  a: CertifiedSlice,
+  b: CertifiedSlice,
+  historyOf: AnswerHistory,
+): Promise<CertifiedSlice> {
+  const later = laterOf(a, b) ?? laterIn(await historyOf(series, a.key), a, b)
+  if (!later) {
+    throw new EverybarError('certificate.conflict', `two answers are certified for slice ${a.key}`, {
+      recovery: 'abort',
+      hint: 'They are of different roots, or an answer between them is lost. Hold each against the root by itself.',
+    })
+  }
+  const { older = [] } = later
+  const known = [...older, later.sha256]
+  const more = answersOf(later === a ? b : a).filter((hash) => !known.includes(hash))
+  return more.length > 0 ? { ...later, older: [...more, ...older] } : later
+}
+
+const answersOf = ({ older = [], sha256 }: CertifiedSlice): readonly string[] => [...older, sha256]
+
+/** The one that names the other’s answer among those it superseded; the longer memory, where both do. */
+function laterOf(a: CertifiedSlice, b: CertifiedSlice): CertifiedSlice | undefined {
+  const [less, more] = (a.older?.length ?? 0) <= (b.older?.length ?? 0) ? [a, b] : [b, a]
+  if (answersOf(more).includes(less.sha256)) return more
+  return answersOf(less).includes(more.sha256) ? less : undefined
+}
+
+/** A tail names the answers it superseded, not all the lengths it has had: those are known where it is kept. */
+function laterIn(history: readonly string[], a: CertifiedSlice, b: CertifiedSlice) {
+  const [atA, atB] = [history.lastIndexOf(a.sha256), history.lastIndexOf(b.sha256)]
+  if (atA < 0 || atB < 0) return undefined
+  return atA > atB ? a : b
 }
 
 const notAdjoining = (a: CertifiedSeries, b: CertifiedSeries): EverybarError =>

@@ -18,7 +18,7 @@ import { digestOf, olderVersions, pendingMonths } from './certify.ts'
 import { StoreComparer } from './compare.ts'
 import { knownEdge } from './edges.ts'
 import { type Fault, type OnFault, repairHint } from './fault.ts'
-import type { SeriesJob } from './house.ts'
+import type { House, SeriesJob } from './house.ts'
 import { settleable } from './slice-answers.ts'
 import type { VerifyHouse } from './verify.ts'
 import { compareDeep } from './verify-deep.ts'
@@ -93,6 +93,21 @@ export async function verifyAgainst(
     bars,
     faults,
   }
+}
+
+/** Every hash the answers to a slice have had, oldest first: those of a tail that grew among them. */
+export async function answerHistory(
+  { archive }: Pick<House, 'archive'>,
+  { folder }: SeriesJob,
+  key: string,
+): Promise<readonly string[]> {
+  const id = sliceId(key)
+  const versions = [...((await olderVersions(archive, folder)).get(id) ?? []), 0]
+  const found = await archive.check(
+    folder,
+    versions.map((version) => ({ sliceId: id, version })),
+  )
+  return found.flatMap(({ answer, grewFrom = [] }) => (answer ? [...grewFrom, answer.sha256] : []))
 }
 
 /** Paths of the files that are, byte for byte, what they were, and to whose months no delta file adds. */

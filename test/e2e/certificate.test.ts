@@ -11,6 +11,7 @@ import { encodeDelta } from '../../src/store/parquet/delta-format.ts'
 import { openLake } from '../../src/store/parquet/open-lake.ts'
 import { contentOf } from '../../src/testing/store-samples.ts'
 import { runHere } from '../run-cli.ts'
+import { liveHouse } from '../support/live-house.ts'
 import { startPostgres } from '../support/postgres-server.ts'
 import { type ProvedRoot, provedRoot } from '../support/proved-root.ts'
 
@@ -250,6 +251,57 @@ describe('against a certificate', () => {
       Date.parse('2024-03-03T20:00Z'),
       Date.parse('2024-03-03T20:05Z'),
     ])
+  })
+
+  test('a bar restated before the next part was certified is named by both together too', async () => {
+    const a = await certify(BTC, '--from', '2024-02-01', '--to', '2024-02-14')
+    const openTimeMs = Date.parse('2024-02-03T10:10:00Z')
+    place.venue.restate({ symbol: 'BTCUSDT', openTimeMs, volume: '55.5' })
+    await recheck(BTC, '--from', '2024-02-01', '--to', '2024-02-14')
+    const b = await certify(BTC, '--from', '2024-02-14', '--to', '2024-03-01')
+    const whole = fresh()
+    for (const parts of [[a], [a, b], [b, a]]) {
+      const { code, json } = await run(
+        ...parts.flatMap((part) => ['--against', part]),
+        '--certificate',
+        whole,
+      )
+      expect([code, faultsOf(json())]).toMatchObject([4, [{ kind: 'certificate.bars-differ', openTimeMs }]])
+    }
+    expect(() => readFileSync(whole)).toThrow()
+  })
+
+  test('parts of parts are one, though a slice was asked again between them', async () => {
+    const [a, b] = [
+      await certify(LATE, '--from', '2024-03-02T11:00Z', '--to', '2024-03-02T11:30Z'),
+      await certify(LATE, '--from', '2024-03-02T11:30Z', '--to', '2024-03-02T12:00Z'),
+    ]
+    place.venue.setNow(Date.parse('2024-03-02T13:50:30Z'))
+    await place.sync({ series: LATE, from: '2024-03-01T22:00Z' })
+    const c = await certify(LATE, '--from', '2024-03-02T12:00Z', '--to', '2024-03-02T13:00Z')
+    const ab = fresh()
+    expect((await run('--against', a, '--against', b, '--certificate', ab)).code).toBe(0)
+    const [atOnce, partOfParts] = [fresh(), fresh()]
+    expect((await run('--against', a, '--against', b, '--against', c, '--certificate', atOnce)).code).toBe(0)
+    expect((await run('--against', c, '--against', ab, '--certificate', partOfParts)).code).toBe(0)
+    expect(read(partOfParts).series).toEqual(read(atOnce).series)
+  })
+
+  test('a tail that grew over the seam is one answer', async () => {
+    const live = await liveHouse({ seed: 5 })
+    try {
+      const cli = (...args: string[]) => runHere(['verify', '--root', live.root, '--json', ...args])
+      const [a, b, whole] = [fresh(), fresh(), fresh()]
+      await live.follow([LATE], { from: '2024-03-01T11:00Z', minutes: 4 })
+      await cli('--certificate', a, LATE, '--from', '2024-03-01T11:00Z', '--to', '2024-03-01T12:02Z')
+      await live.follow([LATE], { minutes: 5 })
+      await cli('--certificate', b, LATE, '--from', '2024-03-01T12:02Z', '--to', '2024-03-01T12:05Z')
+      const both = await cli('--against', a, '--against', b, '--certificate', whole)
+      expect(`${both.code} ${both.stderr}`).toBe('0 ')
+      expect((await cli('--against', whole)).code).toBe(0)
+    } finally {
+      await live.close()
+    }
   })
 
   test('a certificate that was changed is none', async () => {

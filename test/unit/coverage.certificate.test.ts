@@ -96,7 +96,7 @@ describe('composition', () => {
     const late = series(25, 40, { slices: [seam, { key: keyOf(30, 40), sha256: 'a' }] })
     const parts = [await made(100, series(0, 25)), await made(200, late)]
     for (const order of [parts, [...parts].reverse()]) {
-      const whole = composeCertificates(order, head(300))
+      const whole = await composeCertificates(order, head(300))
       expect(whole.composed_of).toEqual(order.map(({ digest }) => digest))
       expect(whole.series).toHaveLength(1)
       const [one] = whole.series
@@ -107,7 +107,7 @@ describe('composition', () => {
         present: 38,
         absent: { source_absent: 2 },
         complete: true,
-        files: [{ path: 'lake/a', sha256: 'file to 40' }],
+        files: [],
       })
       expect(one!.bars.map(({ start }) => start)).toEqual([text(0), text(25)])
       expect(one!.slices.map(({ key, sha256 }) => [key, sha256])).toEqual([
@@ -126,22 +126,22 @@ describe('composition', () => {
       fc.asyncProperty(cuts, fc.nat(), async (inner, split) => {
         const ends = [0, ...inner.sort((a, b) => a - b), 60]
         const parts = await Promise.all(ends.slice(1).map((to, i) => made(i, series(ends[i]!, to))))
-        const all = composeCertificates(parts, head(90)).series
+        const all = (await composeCertificates(parts, head(90))).series
         const n = 1 + (split % Math.max(1, parts.length - 1))
         const halves = [parts.slice(0, n), parts.slice(n)].filter((some) => some.length > 0)
         const composed = await Promise.all(
           halves.map(async (some, i) =>
-            readCertificate(await written(composeCertificates(some, head(80 + i))), 'x'),
+            readCertificate(await written(await composeCertificates(some, head(80 + i))), 'x'),
           ),
         )
-        expect(composeCertificates(composed, head(90)).series).toEqual(all)
+        expect((await composeCertificates(composed, head(90))).series).toEqual(all)
       }),
     )
   })
 
   test('several series go side by side', async () => {
     const parts = [await made(1, series(0, 10)), await made(2, series(5, 20, { series: 'v:spot:ETH:1m' }))]
-    expect(composeCertificates(parts, head(3)).series.map((one) => one.series)).toEqual([
+    expect((await composeCertificates(parts, head(3))).series.map((one) => one.series)).toEqual([
       'v:spot:BTC:1m',
       'v:spot:ETH:1m',
     ])
@@ -155,15 +155,61 @@ describe('composition', () => {
   for (const [what, a, b, c, d, code] of refused) {
     test(`refuses ${what}`, async () => {
       const parts = [await made(1, series(a, b)), await made(2, series(c, d))]
-      expect(() => composeCertificates(parts, head(3))).toThrow(expect.objectContaining({ code }))
+      await expect(composeCertificates(parts, head(3))).rejects.toMatchObject({ code })
     })
   }
+
+  test('keeps a file that all parts with bars of it name alike, and no other', async () => {
+    const file = (sha256: string) => [{ path: 'lake/a', bytes: 1, sha256 }]
+    const noBars = { bars: [] }
+    const compose = async (...parts: Partial<CertifiedSeries>[]) => {
+      const certificates = await Promise.all(
+        parts.map((fields, i) => made(i, series(10 * i, 10 * i + 10, fields))),
+      )
+      const [one] = (await composeCertificates(certificates, head(9))).series
+      return one!.files.map(({ sha256 }) => sha256)
+    }
+    expect(await compose({ files: file('x') }, { files: file('x') })).toEqual(['x'])
+    expect(await compose({ files: file('x') }, { files: file('y') })).toEqual([])
+    // Bars of the first waited in delta files: it named no file for them.
+    expect(await compose({ files: [] }, { files: file('y') })).toEqual([])
+    expect(await compose({ files: file('x'), ...noBars }, { files: file('y') })).toEqual(['y'])
+    expect(await compose({ files: file('x'), ...noBars }, { files: [], ...noBars })).toEqual(['x'])
+    expect(await compose({ files: file('x') }, { files: file('y') }, { files: file('y') })).toEqual([])
+  })
+
+  test('takes the later word by what it supersedes, not by when it was said', async () => {
+    const seam = (sha256: string, ...older: string[]) => ({
+      slices: [{ key: keyOf(0, 30), sha256, ...(older.length > 0 && { older }) }],
+    })
+    const compose = async (a: object, b: object, history: readonly string[] = []) => {
+      const parts = [await made(200, series(0, 10, a)), await made(100, series(10, 20, b))]
+      const words = await Promise.all(
+        [parts, [...parts].reverse()].map(async (order) => {
+          const { series } = await composeCertificates(order, head(9), async () => history)
+          return series[0]!.slices.map(({ key: _, ...word }) => word)
+        }),
+      )
+      expect(words[1]).toEqual(words[0])
+      return words[0]![0]
+    }
+    expect(await compose(seam('x'), seam('y', 'x'))).toEqual({ sha256: 'y', older: ['x'] })
+    expect(await compose(seam('y', 'x'), seam('x'))).toEqual({ sha256: 'y', older: ['x'] })
+    // The venue went back to its first answer.
+    expect(await compose(seam('y', 'x'), seam('x', 'x', 'y'))).toEqual({ sha256: 'x', older: ['x', 'y'] })
+    expect(await compose(seam('x', 'x', 'y'), seam('x'))).toEqual({ sha256: 'x', older: ['x', 'y'] })
+    // A tail that has grown names none of its lengths: those who keep it know.
+    const tail = ['t1', 't2', 't3', 'w']
+    expect(await compose(seam('t1'), seam('t3'), tail)).toEqual({ sha256: 't3', older: ['t1'] })
+    expect(await compose(seam('w', 't3'), seam('t1'), tail)).toEqual({ sha256: 'w', older: ['t1', 't3'] })
+    await expect(compose(seam('t1'), seam('t9'), tail)).rejects.toMatchObject({
+      code: 'certificate.conflict',
+    })
+  })
 
   test('refuses two answers to one slice of which neither knows the other', async () => {
     const other = series(25, 40, { slices: [{ key: keyOf(20, 30), sha256: 'z' }] })
     const parts = [await made(1, series(0, 25)), await made(2, other)]
-    expect(() => composeCertificates(parts, head(3))).toThrow(
-      expect.objectContaining({ code: 'certificate.conflict' }),
-    )
+    await expect(composeCertificates(parts, head(3))).rejects.toMatchObject({ code: 'certificate.conflict' })
   })
 })
