@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
@@ -111,12 +111,22 @@ describe('reading beside a writer', () => {
     expect(await open(true).series()).toEqual([])
   })
 
-  test.skipIf(process.getuid?.() === 0)('on a file system that cannot be written to', async () => {
+  test.each([0o444, 0o644])('in a folder that cannot be written to, file mode %o', async (mode) => {
     await filled(3)
+    const isRoot = process.geteuid?.() === 0
+    chmodSync(path, mode)
     chmodSync(join(folder, '.everybar'), 0o555)
     try {
+      if (isRoot) {
+        // Whom no mode holds back: read as nobody, who has to be let in to the folder first.
+        chmodSync(folder, 0o755)
+        const above = dirname(folder)
+        if ((statSync(above).mode & 0o001) === 0) chmodSync(above, 0o711)
+        process.seteuid!(65_534)
+      }
       expect((await collect(open(true).slices(btc))).length).toBe(3)
     } finally {
+      if (isRoot) process.seteuid!(0)
       chmodSync(join(folder, '.everybar'), 0o755)
     }
   })

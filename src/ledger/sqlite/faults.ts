@@ -5,7 +5,7 @@ import { corrupt, diskFull, notWritable } from '../faults.ts'
 const ERROR = 1
 const BUSY = 5
 const LOCKED = 6
-const READONLY = 8
+export const READONLY = 8
 const IOERR = 10
 const CORRUPT = 11
 const FULL = 13

@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { EverybarError } from '../../model/errors.ts'
 import { corrupt, newerVersion, notWritable } from '../faults.ts'
-import { CANTOPEN, resultCode, sqliteFault } from './faults.ts'
+import { CANTOPEN, READONLY, resultCode, sqliteFault } from './faults.ts'
 import { APPLICATION_ID, migrations, SCHEMA_VERSION } from './schema.ts'
 
 /** How long to wait for another process that happens to checkpoint or recover the file. */
@@ -61,7 +61,7 @@ function openExisting(path: string): DatabaseSync {
     return db
   } catch (error) {
     db.close()
-    if (resultCode(error) !== CANTOPEN || hasUnmergedWrites(path)) throw error
+    if (![CANTOPEN, READONLY].includes(resultCode(error)!) || hasUnmergedWrites(path)) throw error
     // A folder nobody may write to has no room for a reader's shared memory, and no writer either.
     return new DatabaseSync(new URL(`${pathToFileURL(path).href}?immutable=1`), { readOnly: true })
   }
