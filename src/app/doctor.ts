@@ -1,11 +1,14 @@
 import { isEverybarError, messageOf } from '../model/errors.ts'
+import type { Clock } from '../model/events.ts'
 import { parseSeries } from '../model/series.ts'
 import { DAY_MS, type EpochMs, iso } from '../model/time.ts'
 import { jobOf } from '../pipeline/house.ts'
 import { Venues } from '../pipeline/venue-clock.ts'
+import type { PostgresStore } from '../store/postgres/postgres-store.ts'
 import type { AppContext, Check } from './commands.ts'
 import { openEmptyHouse } from './house.ts'
 import { readLogin } from './kite-login.ts'
+import { bigQueryStore, postgresStore } from './stores.ts'
 
 /** Clocks this far apart are worth a word: finality goes by the venue's, but logs and certificates carry ours. */
 const SKEW_WARN_MS = 2_000
@@ -43,10 +46,41 @@ export async function doctor(ctx: AppContext): Promise<readonly Check[]> {
       }
     }
     checks.push(...kiteLoginCheck(ctx, house.clock.nowMs()))
+    for (const { name, open } of storesOf(ctx, house.clock)) checks.push(await storeCheck(name, open))
   } finally {
     await house[Symbol.asyncDispose]()
   }
   return checks
+}
+
+type Reachable = Pick<PostgresStore, 'planSchema' | typeof Symbol.asyncDispose>
+
+function storesOf({ config, onEvent }: AppContext, clock: Clock) {
+  const { postgres, bigquery } = config.stores
+  const stores: { readonly name: string; readonly open: () => Promise<Reachable> }[] = []
+  if (postgres) stores.push({ name: 'store postgres', open: () => postgresStore(postgres, onEvent) })
+  if (bigquery) stores.push({ name: 'store bigquery', open: () => bigQueryStore(bigquery, clock, onEvent) })
+  return stores
+}
+
+/** Whether a server answers, knows the user, and has a table bars can be written to, or room for one. */
+async function storeCheck(name: string, open: () => Promise<Reachable>): Promise<Check> {
+  try {
+    const store = await open()
+    try {
+      const { statements } = await store.planSchema()
+      const tables =
+        statements.length === 0
+          ? 'its table is as it should be'
+          : 'its table is made or mended at the first commit'
+      return { name, state: 'pass', detail: `reachable; ${tables}` }
+    } finally {
+      await store[Symbol.asyncDispose]()
+    }
+  } catch (error) {
+    const hint = isEverybarError(error) ? error.hint : 'Check its settings under `stores:`.'
+    return { name, state: 'fail', detail: messageOf(error), hint }
+  }
 }
 
 /** Only where Kite is used: a login is there, or the configuration speaks of it. */

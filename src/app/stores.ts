@@ -3,7 +3,7 @@ import { type EverybarError, isEverybarError } from '../model/errors.ts'
 import type { Clock, OnEvent } from '../model/events.ts'
 import type { Series } from '../model/series.ts'
 import { parseTimeframe } from '../model/timeframe.ts'
-import { openBigQueryStore } from '../store/bigquery/bigquery-store.ts'
+import { type BigQueryStore, openBigQueryStore } from '../store/bigquery/bigquery-store.ts'
 import type { Lake } from '../store/lake.ts'
 import { type InstrumentRow, writeInstruments } from '../store/postgres/instruments.ts'
 import type { PostgresStoreOptions } from '../store/postgres/options.ts'
@@ -21,24 +21,28 @@ export async function openStores(
   const { postgres, bigquery, parquet } = config.stores
   const others: Store[] = []
   if (postgres) others.push(await postgresStore(postgres, onEvent, tokenKeyOf))
-  if (bigquery) {
-    others.push(
-      await openBigQueryStore({
-        name: 'bigquery',
-        onEvent,
-        nowMs: clock.nowMs,
-        project: bigquery.project,
-        ...(bigquery.dataset && { dataset: bigquery.dataset }),
-        ...(bigquery.table && { table: bigquery.table }),
-        ...(bigquery.location && { location: bigquery.location }),
-        ...(bigquery.api_endpoint && { apiEndpoint: bigquery.api_endpoint }),
-        ...(bigquery.schema_mode && { schemaMode: bigquery.schema_mode }),
-      }),
-    )
-  }
+  if (bigquery) others.push(await bigQueryStore(bigquery, clock, onEvent))
   const guarded = others.map((store) => withMemory(store, clock))
   return parquet.enabled || guarded.length === 0 ? [lake, ...guarded] : guarded
 }
+
+/** The BigQuery store by itself. Calls nothing until it is used. */
+export const bigQueryStore = (
+  given: NonNullable<Config['stores']['bigquery']>,
+  clock: Clock,
+  onEvent: OnEvent,
+): Promise<BigQueryStore> =>
+  openBigQueryStore({
+    name: 'bigquery',
+    onEvent,
+    nowMs: clock.nowMs,
+    project: given.project,
+    ...(given.dataset && { dataset: given.dataset }),
+    ...(given.table && { table: given.table }),
+    ...(given.location && { location: given.location }),
+    ...(given.api_endpoint && { apiEndpoint: given.api_endpoint }),
+    ...(given.schema_mode && { schemaMode: given.schema_mode }),
+  })
 
 /** The PostgreSQL store by itself, for `db plan` and `db apply`. Connects at first use. */
 export function postgresStore(

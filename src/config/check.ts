@@ -1,4 +1,5 @@
 import { globalRegistry, type z } from 'zod'
+import { variableOf } from './env.ts'
 import { type ConfigFault, dotted, type SettingPath } from './faults.ts'
 import { nearest } from './nearest.ts'
 import { keysAt, layersOf, type Shape, shapeAt } from './shape.ts'
@@ -79,7 +80,7 @@ function badValue(
   const place = { path: dotted(path), where: origins.where(path) }
   if (issue.code === 'invalid_type' && value === undefined) {
     const code = 'config.missing'
-    return { code, message: `missing: expected ${noun(issue.expected)}`, hint: 'Add it.', ...place }
+    return { code, message: `missing: expected ${noun(issue.expected)}`, hint: addHint(path), ...place }
   }
   if (issue.code === 'invalid_type') {
     const written = origins.written(path)
@@ -96,6 +97,12 @@ function badValue(
   }
   return { code: 'config.bad-value', ...refusal(issue, value, found), ...place }
 }
+
+/** Where a setting can be given: also by a variable, unless it is in a list. */
+const addHint = (path: readonly PropertyKey[]): string =>
+  path.every((key) => typeof key === 'string') && path.length > 0
+    ? `Add it to the file, or set ${variableOf(path as readonly string[])}.`
+    : 'Add it.'
 
 /** Message and hint for a value of the right type that the schema refuses. */
 function refusal(issue: Issue, value: unknown, found: string): Pick<ConfigFault, 'message' | 'hint'> {

@@ -22,7 +22,8 @@ const ownNames: readonly (readonly [name: string, path: readonly string[]])[] = 
   ['EVERYBAR_KITE_ACCESS_TOKEN', ['sources', 'kite', 'access_token']],
 ]
 
-const variableOf = (path: readonly string[]): string => PREFIX + path.join('__').toUpperCase()
+/** The variable that sets a setting. */
+export const variableOf = (path: readonly string[]): string => PREFIX + path.join('__').toUpperCase()
 
 /**
  * `EVERYBAR__SOURCES__BINANCE__BASE_URL` sets `sources.binance.base_url`: two underscores between keys, letters of

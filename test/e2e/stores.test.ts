@@ -45,6 +45,15 @@ describe('a run with a lake and a PostgreSQL server', () => {
       const name = new URL(url).pathname.slice(1)
       const sql = (text: string) => server.query(text, name)
       expect((await run(root, url, 'db', 'plan', '--json')).json().data.sql.length).toBeGreaterThan(0)
+      const checkOf = async (at: string) =>
+        (await run(root, at, 'doctor', '--json'))
+          .json()
+          .data.find((check: { name: string }) => check.name === 'store postgres')
+      expect(await checkOf(down)).toMatchObject({ state: 'fail', hint: expect.any(String) })
+      expect(await checkOf(url)).toMatchObject({
+        state: 'pass',
+        detail: expect.stringContaining('first commit'),
+      })
       venue.resetStats()
       const second = await run(root, url, 'sync', BTC, ...range, '--json')
       expect(second.code).toBe(0)

@@ -198,6 +198,11 @@ describe('a configuration with faults', () => {
     ['series: binance:spot:A:1m', 'config.wrong-type everybar.yaml:1:9 series', 'Give a list.'],
     ['series: [btc]', 'config.bad-value everybar.yaml:1:10 series.0', 'venue:market:symbol:timeframe'],
     ['series: ["binance:spot:A:7q"]', 'config.bad-value everybar.yaml:1:10 series.0', 'count and a unit'],
+    [
+      'stores: { bigquery: { dataset: crypto } }',
+      'config.missing everybar.yaml:1:11 stores.bigquery.project',
+      'or set EVERYBAR__STORES__BIGQUERY__PROJECT',
+    ],
     ['series: [3]', 'config.wrong-type everybar.yaml:1:10 series.0', 'quote it: "3"'],
     [
       'series:\n  - { venue: binance, market: spot, symbol: A }',
