@@ -4,8 +4,8 @@ import { parseSeries } from '../model/series.ts'
 import type { Fault } from '../pipeline/fault.ts'
 import type { SeriesJob } from '../pipeline/house.ts'
 import { rebuildRecords } from '../pipeline/rebuild.ts'
-import { rebuildStore } from '../pipeline/reconcile-store.ts'
 import { mendSeries, planRepair, type SeriesRepair } from '../pipeline/repair.ts'
+import { replay } from '../pipeline/replay.ts'
 import type { Signals } from '../pipeline/sync.ts'
 import { Venues } from '../pipeline/venue-clock.ts'
 import type { Problem, RepairReport, Selection, SeriesRepairReport } from './api.ts'
@@ -51,7 +51,9 @@ export async function repairAll(
   const anew = first?.proof.ledger !== 'whole'
   if (anew) moved.push(...(await rebuild(ctx, { ledger: true })).setAside)
   return inHouse(ctx, false, async (house) => {
-    const now = anew ? await plannedAnew(house, selection, first, ctx.signal) : first!
+    let now = anew ? await plannedAnew(house, selection, first, ctx.signal) : first!
+    const taken = await takeIn(house, now.proof, ctx.signal)
+    if (taken) now = await plannedAnew(house, selection, now, ctx.signal)
     const problems = await mend(house, now, moved, ctx.signal)
     const after = await prove(house, selection, { deep: true }, ctx.signal)
     const planned = { proof: first?.proof ?? now.proof, plans: now.plans, rebuilt: anew }
@@ -59,7 +61,7 @@ export async function repairAll(
   })
 }
 
-/** With a new ledger: what is wrong now, and the slices the old one knew to be at fault. */
+/** With new records: what is wrong now, and the slices that were known to be at fault before. */
 async function plannedAnew(
   house: OpenHouse,
   selection: Partial<Selection>,
@@ -72,6 +74,7 @@ async function plannedAnew(
     if (old.fetch.length === 0) continue
     const plan = plans.get(old.job.id) ?? {
       ...old,
+      untrusted: [],
       setAside: [],
       copy: [],
       places: [],
@@ -81,7 +84,9 @@ async function plannedAnew(
     }
     const fetch = [...new Map([...plan.fetch, ...old.fetch].map((one) => [one.id, one])).values()]
     const months = union(plan.months, old.months)
-    plans.set(old.job.id, { ...plan, fetch, weight: Math.max(plan.weight, old.weight), months })
+    const replaced = new Map([...old.replaced, ...plan.replaced])
+    const weight = Math.max(plan.weight, old.weight)
+    plans.set(old.job.id, { ...plan, fetch, replaced, weight, months })
   }
   return { proof, plans: [...plans.values()] }
 }
@@ -149,10 +154,6 @@ async function mend(
   const signals: Signals = { stop, hardStop: graceful(stop) }
   const mover = moverIn(house.root, (path) => moved.push(path))
   for (const path of straysIn(proof)) await mover.setAside(path)
-  for (const job of await unknownSeries(house, proof.faults)) {
-    await rebuildRecords(house, job, stop)
-    await rebuildStore(house, job, house.stores[0]!, { signal: stop })
-  }
   for (const plan of plans) {
     stop.throwIfAborted()
     try {
@@ -168,6 +169,16 @@ async function mend(
   if (house.config.ledger === 'sqlite')
     await exportManifests(house, await house.ledger.series(), { anew: true })
   return problems
+}
+
+/** Tells the ledger of series it knows nothing of. @returns whether there were any: what is wrong with them is seen now. */
+async function takeIn(house: OpenHouse, { faults }: Proof, stop: AbortSignal): Promise<boolean> {
+  const jobs = await unknownSeries(house, faults)
+  for (const job of jobs) {
+    await rebuildRecords(house, job, stop)
+    await replay(house, job, house.stores[0]!, { signal: stop })
+  }
+  return jobs.length > 0
 }
 
 /** Series with answers that the ledger knows nothing of. */

@@ -47,7 +47,7 @@ export async function recordFor(
     const current = await house.archive.get(job.folder, sliceId)
     const own = current && sliceOfKey(job, current.meta.sliceKey)
     if (!own || own.id !== sliceId) return undefined // none of ours
-    const answers = [...(await olderAnswers(house, job, sliceId)), current]
+    const answers = [...(await olderAnswers(house, job, sliceId, current)), current]
     return (await settleable(job, own, answers, anchorMs)).record
   } catch (error) {
     if (!isEverybarError(error, 'archive.corrupt')) throw error

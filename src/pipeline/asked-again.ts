@@ -50,7 +50,7 @@ async function recordOfAnswer(
     const { meta, sha256 } = current
     if (sha256 === known.sha256 && meta.venueTimeMs === known.venueTimeMs) return undefined
     const own = slice(job.series, job.source.spec.id, known.range, known.limit)
-    const answers = [...(await olderAnswers(house, job, known.sliceId)), current]
+    const answers = [...(await olderAnswers(house, job, known.sliceId, current)), current]
     return (await settleable(job, own, answers, anchorMs)).record
   } catch (error) {
     if (!isEverybarError(error, 'archive.corrupt')) throw error

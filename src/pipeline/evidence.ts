@@ -14,10 +14,11 @@ const facts = ['first-bar', 'last-bar'] as const
 const WANTED = 'wanted'
 const LOST = 'lost-answers'
 
-/** An older answer that is gone for good: it superseded, or was superseded, and nobody can be asked for it again. */
+/** An answer that is gone for good: nobody can be asked for what was said then. */
 export interface LostAnswer {
-  /** Where it was, relative to the root, without the ending. */
-  readonly path: string
+  readonly sliceId: string
+  /** By which a newer answer names it: a number is taken again by the next one. */
+  readonly sha256: string
   readonly noticedAtMs: number
 }
 
@@ -90,7 +91,8 @@ export async function lostAnswers(
   folder: ArchiveFolder,
 ): Promise<readonly LostAnswer[]> {
   const evidence = await readable(archive, folder, LOST)
-  return (evidence?.answers ?? []) as readonly LostAnswer[]
+  // Earlier ones were noted by their path, which says nothing once the number is taken again.
+  return ((evidence?.answers ?? []) as readonly LostAnswer[]).filter(({ sha256 }) => sha256 !== undefined)
 }
 
 export async function noteLost(
@@ -98,12 +100,11 @@ export async function noteLost(
   folder: ArchiveFolder,
   lost: readonly LostAnswer[],
 ): Promise<void> {
+  if (lost.length === 0) return
   const known = await lostAnswers(archive, folder)
-  const answers = [...new Map([...known, ...lost].map((one) => [one.path, one])).values()]
+  const answers = [...new Map([...lost, ...known].map((one) => [one.sha256, one])).values()]
   await archive.putEvidence(folder, LOST, { answers })
 }
-
-export const withoutEnding = (path: string): string => path.replace(/(?:\.tail)?\.json(?:\.zst)?$/, '')
 
 /** Evidence that is whole: damaged evidence is as good as none, and is written again. */
 async function readable(archive: Pick<Archive, 'evidence'>, folder: ArchiveFolder, name: string) {

@@ -59,7 +59,7 @@ export async function* knownBy(
 async function answersTo(house: HistoryHouse, job: SeriesJob, record: SliceRecord) {
   const anchorMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
   const current = await house.archive.get(job.folder, record.sliceId)
-  const answers = [...(await olderAnswers(house, job, record.sliceId)), ...(current ? [current] : [])]
+  const answers = current ? [...(await olderAnswers(house, job, record.sliceId, current)), current] : []
   const own = sliceOf(job.series, job.source.spec.id, record.range, record.limit)
   let bars = emptyBatch
   const known: { readonly bars: BarBatch; readonly seenAtMs: EpochMs }[] = []

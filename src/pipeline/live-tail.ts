@@ -229,7 +229,8 @@ async function foldOf(
   if (!current) return fold
   const known = await house.ledger.get(job.ref, own.id)
   if (known?.sha256 !== current.sha256) return undefined
-  for (const answer of [...(await olderAnswers(house, job, own.id)), current]) await fold.read(answer)
+  for (const answer of [...(await olderAnswers(house, job, own.id, current)), current])
+    await fold.read(answer)
   return fold
 }
 

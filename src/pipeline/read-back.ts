@@ -15,7 +15,7 @@ export async function readBack(
     const current = await house.archive.get(job.folder, record.sliceId)
     if (!current) return undefined
     const own = slice(job.series, job.source.spec.id, record.range, record.limit)
-    const answers = [...(await olderAnswers(house, job, record.sliceId)), current]
+    const answers = [...(await olderAnswers(house, job, record.sliceId, current)), current]
     const acquired = await settleable(job, own, answers, anchorMs)
     return { ...acquired, record: { ...acquired.record, sha256: record.sha256 } }
   } catch (error) {

@@ -3,13 +3,14 @@ import { forgetReconciled } from '../ledger/reconcile.ts'
 import { type EverybarError, isEverybarError } from '../model/errors.ts'
 import { type RangeSet, subtract, toRangeSet } from '../model/range-set.ts'
 import { type Slice, slice } from '../model/slice.ts'
-import { monthOf, type TimeRange } from '../model/time.ts'
-import { adoptArchive, noteAdopted, recordFor } from './adopt.ts'
+import { monthOf, overlap, type TimeRange } from '../model/time.ts'
+import { adoptArchive, noteAdopted, recordFor, sliceOfKey } from './adopt.ts'
 import { firstBar, knownEdge } from './edges.ts'
-import { mendEvidence, noteLost, withoutEnding } from './evidence.ts'
+import { lostAnswers, mendEvidence, noteLost } from './evidence.ts'
 import type { Fault } from './fault.ts'
 import { fetchMissing } from './fetch-missing.ts'
 import type { House, SeriesJob } from './house.ts'
+import { answerIn, answersLeft, closeRanks, isLastToHave } from './lost-answers.ts'
 import { costOf } from './plan-series.ts'
 import { rebuildStore } from './reconcile-store.ts'
 import { replay } from './replay.ts'
@@ -19,13 +20,17 @@ import type { Venues } from './venue-clock.ts'
 /** What repair will do for one series: only what its faults name. */
 export interface SeriesRepair {
   readonly job: SeriesJob
-  /** Slices asked for again: their answer is gone, damaged or another. */
+  /** Slices asked for again: their answer is gone, damaged or another, or the store has bars no answer holds any more. */
   readonly fetch: readonly Slice[]
+  /** The hashes the ledger knew of those answers, by slice. */
+  readonly replaced: ReadonlyMap<string, string>
   readonly weight: number
   /** Records made again from the archive. */
   readonly record: readonly string[]
   /** Calendar months settled again from the archive. */
   readonly months: RangeSet
+  /** Where a file of the store is not what was written: what is in it is no evidence of anything. */
+  readonly untrusted: RangeSet
   /** Files that are damaged or not where they belong, moved out of the way, relative to the root. */
   readonly setAside: readonly string[]
   /** Damaged answers: a copy is kept, and the file stays until a new answer replaces it. */
@@ -49,56 +54,95 @@ export interface Mover {
   readonly rename: (from: string, to: string) => Promise<void>
 }
 
-const answerPath = /\/responses\/([0-9a-f]{32})(?:\.(\d+))?\.json/
+type PlanHouse = Pick<House, 'archive' | 'ledger' | 'stores' | 'onEvent'>
 
-/** Reads faults as deeds. Asks the ledger for the slices they name; writes nothing. */
+/**
+ * Reads faults as deeds. Asks the ledger, and where that knows nothing the archive, for the slices they name; writes nothing.
+ *
+ * @param behind slices of which the archive has more than the ledger knows.
+ */
 export async function planRepair(
-  { ledger }: Pick<House, 'ledger'>,
+  house: PlanHouse,
   job: SeriesJob,
   faults: readonly Fault[],
+  behind: Iterable<string> = [],
 ): Promise<SeriesRepair> {
+  const { ledger } = house
   const fetch = new Map<string, Slice>()
-  const record = new Set<string>()
+  const replaced = new Map<string, string>()
+  const record = new Set(behind)
   const setAside = new Set<string>()
   const copy = new Set<string>()
   const lost = new Map<string, SeriesRepair['lost'][number]>()
   const ranges: TimeRange[] = []
   const places = new Set<string>()
   let evidence = false
+  const fetchAgain = (own: Slice, sha256?: string | null) => {
+    fetch.set(own.id, own)
+    if (sha256 != null) replaced.set(own.id, sha256)
+  }
   for (const { kind, path = '', sliceId, range } of faults) {
     if (/^(archive|store)\.(corrupt|file-missing)$/.test(kind)) places.add(path)
     if (range) ranges.push(range)
     if (kind === 'store.file-unknown') setAside.add(path)
     if (kind === 'ledger.differs' && sliceId) record.add(sliceId)
     if (path.includes('/evidence/')) evidence = true
-    const [, , number] = answerPath.exec(path) ?? []
+    const { version = 0 } = answerIn(path) ?? {}
     if (!kind.startsWith('archive.') || !sliceId) continue
-    const known = await ledger.get(job.ref, sliceId)
-    const own = known && sliceOf(job, known)
-    if (number !== undefined) {
-      if (kind === 'archive.corrupt') setAside.add(path)
-      lost.set(path, { sliceId, version: Number(number), path })
+    if (version > 0) {
+      if (kind !== 'archive.missing') setAside.add(path)
+      if (kind !== 'archive.stray') lost.set(path, { sliceId, version, path })
       record.add(sliceId)
-    } else if (own?.id !== sliceId) setAside.add(path)
+      continue
+    }
+    const known = await ledger.get(job.ref, sliceId)
+    const own = known ? sliceOf(job, known) : await sliceInArchive(house, job, sliceId)
+    if (own?.id !== sliceId || kind === 'archive.stray') setAside.add(path)
     else {
       if (kind === 'archive.differs') setAside.add(path)
       if (kind === 'archive.corrupt') copy.add(path)
-      fetch.set(sliceId, own)
+      fetchAgain(own, known?.sha256)
     }
+  }
+  const untrusted = toRangeSet(
+    faults.flatMap(({ kind, range }) => (range && /^store\.(corrupt|file-)/.test(kind) ? [range] : [])),
+  )
+  const barsOnly = faults.flatMap(({ kind, range }) => (range && kind === 'store.bar-unknown' ? [range] : []))
+  const noted = (await lostAnswers(house.archive, job.folder)).map(({ sliceId }) => sliceId)
+  for (const sliceId of new Set([...[...lost.values()].map((one) => one.sliceId), ...noted])) {
+    const known = fetch.has(sliceId) ? undefined : await ledger.get(job.ref, sliceId)
+    const isLost = [...lost.values()].some((one) => one.sliceId === sliceId)
+    if (!known || !(isLost || barsOnly.some((range) => overlap(range, known.range)))) continue
+    const own = sliceOf(job, known)
+    const readable = !untrusted.some((range) => overlap(range, known.range))
+    const left = await answersLeft(house, job, sliceId)
+    // The venue may still have what only the store has now.
+    if (!readable || (await isLastToHave(house, job, own, left)) !== false) fetchAgain(own, known.sha256)
   }
   const slices = [...fetch.values()].sort((a, b) => a.range.startMs - b.range.startMs)
   return {
     job,
     fetch: slices,
+    replaced,
     weight: costOf(job, toRangeSet(slices.map((one) => one.range))).weight,
     record: [...record].filter((id) => !fetch.has(id)),
     months: toRangeSet(ranges.map(wholeMonths)),
+    untrusted,
     setAside: [...setAside],
     copy: [...copy],
     places: [...places],
     lost: [...lost.values()],
     evidence,
   }
+}
+
+/** The slice that answers say they answer, where it is one of this series. */
+async function sliceInArchive(house: PlanHouse, job: SeriesJob, sliceId: string): Promise<Slice | undefined> {
+  for (const { meta } of await answersLeft(house, job, sliceId)) {
+    const own = sliceOfKey(job, meta.sliceKey)
+    if (own?.id === sliceId) return own
+  }
+  return undefined
 }
 
 const sliceOf = (job: SeriesJob, { range, limit }: SliceRecord): Slice =>
@@ -127,7 +171,7 @@ export async function mendSeries(
   for (const path of plan.places) await mover.makeRoom(path)
   for (const path of plan.setAside) await mover.setAside(path)
   for (const path of plan.copy) await mover.copyAside(path)
-  await closeRanks(house, plan, mover)
+  await closeRanks(house, job, olderIn(plan), mover)
   await mendEvidence(house, job)
   const problems = await fetchAgain(house, venues, plan, signals)
   const open = await stillOpen(house, plan)
@@ -136,12 +180,22 @@ export async function mendSeries(
     await adoptArchive(house, job)
   }
   await recordAgain(house, plan)
-  for (const range of subtract(plan.months, toRangeSet(open.map(wholeMonths))))
+  const kept = [...open, ...(await lastToHave(house, plan))]
+  for (const range of subtract(plan.months, toRangeSet(kept.map(wholeMonths))))
     await rebuildStore(house, job, house.stores[0]!, { range })
   for (const store of house.stores) await replay(house, job, store, { signal: signals.stop })
   if (open.length === 0) await noteAdopted(house, job)
   return problems
 }
+
+/** Slices whose older answers are not as they were. */
+const olderIn = ({ setAside, lost }: SeriesRepair): ReadonlySet<string> =>
+  new Set(
+    [...setAside, ...lost.map(({ path }) => path)].flatMap((path) => {
+      const { sliceId, version = 0 } = answerIn(path) ?? {}
+      return sliceId !== undefined && version > 0 ? [sliceId] : []
+    }),
+  )
 
 /** Where answers that were to be fetched again are still not whole. */
 async function stillOpen({ archive, ledger }: House, { job, fetch }: SeriesRepair): Promise<TimeRange[]> {
@@ -154,28 +208,27 @@ async function stillOpen({ archive, ledger }: House, { job, fetch }: SeriesRepai
   return open
 }
 
-/** Older answers that are gone leave no number free: those after them move up, and the loss is noted. */
-async function closeRanks(
-  { archive, clock }: House,
-  { job, lost }: SeriesRepair,
-  mover: Mover,
-): Promise<void> {
-  if (lost.length === 0) return
-  const noticedAtMs = clock.nowMs()
-  const noted = lost.map(({ path }) => ({ path: withoutEnding(path), noticedAtMs }))
-  await noteLost(archive, job.folder, noted)
-  for (const sliceId of new Set(lost.map((one) => one.sliceId))) {
-    const left: number[] = []
-    for await (const file of archive.list(job.folder))
-      if (file.sliceId === sliceId && file.version > 0) left.push(file.version)
-    left.sort((a, b) => a - b)
-    for (const [i, version] of left.entries()) {
-      if (version === i + 1) continue
-      const [one] = await archive.check(job.folder, [{ sliceId, version }])
-      const from = one!.path
-      await mover.rename(from, from.replace(`.${version}.json`, `.${i + 1}.json`))
-    }
+/**
+ * Where the store is the last to have bars of a slice that lost an answer: they are intact, and nobody can give them again.
+ * Settling their months from the archive would take them out; so they stay, a fault for verify to name.
+ */
+async function lastToHave(house: House, plan: SeriesRepair): Promise<TimeRange[]> {
+  const { job, months, untrusted, replaced } = plan
+  const noted = (await lostAnswers(house.archive, job.folder)).map(({ sliceId }) => sliceId)
+  const found: TimeRange[] = []
+  for (const sliceId of new Set([...noted, ...replaced.keys()])) {
+    const known = await house.ledger.get(job.ref, sliceId)
+    const touches = (ranges: RangeSet) => known && ranges.some((range) => overlap(range, known.range))
+    if (!known || !touches(months) || touches(untrusted)) continue
+    const left = await answersLeft(house, job, sliceId)
+    if (!(await isLastToHave(house, job, sliceOf(job, known), left))) continue
+    found.push(known.range)
+    const sha256 = replaced.get(sliceId)
+    const noticedAtMs = house.clock.nowMs()
+    if (sha256 && !noted.includes(sliceId))
+      await noteLost(house.archive, job.folder, [{ sliceId, sha256, noticedAtMs }])
   }
+  return found
 }
 
 async function recordAgain(house: House, { job, record }: SeriesRepair): Promise<void> {

@@ -60,7 +60,7 @@ export async function acquire(
   const { meta, sha256 } = await house.archive.put(job.folder, slice, response, options.venueTimeMs)
   // The ledger may have forgotten a slice whose older answers are still there.
   const before = options.answeredBefore || meta.supersedes !== undefined
-  const older = before ? await olderAnswers(house, job, slice.id) : []
+  const older = before ? await olderAnswers(house, job, slice.id, { meta, sha256 }) : []
   const fold = new SliceFold(job, slice, options.anchorMs)
   for (const answer of older) await fold.read(answer)
   fold.add({ meta, sha256, read })

@@ -9,6 +9,7 @@ import type { Slice } from '../model/slice.ts'
 import { contains, type EpochMs, type TimeRange } from '../model/time.ts'
 import { anchorOf, countOpens } from '../model/timeframe.ts'
 import { type Validated, validate } from '../validate/validate.ts'
+import { supersededBy } from './answer-chain.ts'
 import { gridOf, type House, type SeriesJob } from './house.ts'
 import { reachStart } from './plan-series.ts'
 import { revisedFinding, revisionsBetween } from './revisions.ts'
@@ -20,17 +21,21 @@ export interface Acquired {
   readonly bars: BarBatch
 }
 
-/** The answers a newer one has superseded, oldest first. One that is damaged is passed over: verify names it. */
+/**
+ * The answers that were superseded before a current one came, oldest first. One that is damaged is passed over, and so is
+ * one that nobody superseded: verify names both.
+ */
 export async function olderAnswers(
   house: Pick<House, 'archive' | 'onEvent'>,
   job: SeriesJob,
   sliceId: string,
-): Promise<ArchivedResponse[]> {
+  current: Pick<ArchivedResponse, 'meta' | 'sha256' | 'parts'>,
+): Promise<readonly ArchivedResponse[]> {
   const older: ArchivedResponse[] = []
   for (let version = 1; ; version++) {
     try {
       const answer = await house.archive.get(job.folder, sliceId, version)
-      if (!answer) return older
+      if (!answer) return older.length > 0 ? supersededBy(current, older) : older
       older.push(answer)
     } catch (error) {
       if (!isEverybarError(error, 'archive.corrupt')) throw error

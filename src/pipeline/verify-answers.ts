@@ -2,7 +2,8 @@ import type { CheckedAnswer } from '../archive/archive.ts'
 import type { SliceRecord } from '../ledger/ledger.ts'
 import type { TimeRange } from '../model/time.ts'
 import { sliceOfKey } from './adopt.ts'
-import { lostAnswers, withoutEnding } from './evidence.ts'
+import { chainOf, freeNumber, linkOf } from './answer-chain.ts'
+import { lostAnswers } from './evidence.ts'
 import { type OnFault, repairHint } from './fault.ts'
 import type { House, SeriesJob } from './house.ts'
 
@@ -46,7 +47,7 @@ class AnswerCheck {
   readonly #onProgress: (slices: number) => void
   /** How many answers each slice has, by id. A slice leaves when its record has come. */
   readonly #listed = new Map<string, number[]>()
-  /** Older answers that are known to be gone. */
+  /** Hashes of older answers that are known to be gone. */
   readonly #lost = new Set<string>()
   readonly #behind = new Set<string>()
   readonly #behindRanges: TimeRange[] = []
@@ -75,7 +76,7 @@ class AnswerCheck {
   }
 
   async begin(): Promise<void> {
-    for (const { path } of await lostAnswers(this.#house.archive, this.#job.folder)) this.#lost.add(path)
+    for (const { sha256 } of await lostAnswers(this.#house.archive, this.#job.folder)) this.#lost.add(sha256)
     for await (const { sliceId, version } of this.#house.archive.list(this.#job.folder)) {
       const versions = this.#listed.get(sliceId)
       if (versions) versions.push(version)
@@ -105,10 +106,8 @@ class AnswerCheck {
     const files = records.flatMap(({ sliceId, sha256 }) => {
       const versions = new Set(this.#listed.get(sliceId) ?? [])
       this.#listed.delete(sliceId)
-      if (sha256 !== null) versions.add(0)
-      const older = [...versions].sort((a, b) => a - b)
-      // Of older answers that were numbered 1, 2, 4 the third is asked for too, and found missing.
-      return Array.from({ length: (older.at(-1) ?? -1) + 1 }, (_, version) => ({ sliceId, version }))
+      if (sha256 !== null || versions.size > 0) versions.add(0)
+      return [...versions].sort((a, b) => a - b).map((version) => ({ sliceId, version }))
     })
     const checked = await this.#house.archive.check(this.#job.folder, files)
     const bySlice = new Map<string, CheckedAnswer[]>()
@@ -148,20 +147,26 @@ class AnswerCheck {
     }
   }
 
-  /** Each answer names the one before it. The last older one may be the current, kept by a put that was interrupted. */
+  /** Each answer names the one whose place it took, and their numbers have no gap. */
   #judgeChain(record: SliceRecord, current: CheckedAnswer, older: readonly CheckedAnswer[]): void {
-    const newest = older.at(-1)?.answer
-    const kept = newest && newest.sha256 === current.answer?.sha256 ? older.slice(0, -1) : older
-    const chain = [...kept, current]
-    for (const [i, { answer }] of chain.entries()) {
-      if (!answer?.meta.supersedes) continue
-      const before = chain[i - 1]
-      if (before && (before.damage !== undefined || !before.answer)) continue // told already
-      if (before?.answer?.sha256 === answer.meta.supersedes) continue
-      const path = before?.path ?? this.#house.archive.pathOf(this.#job.folder, record.sliceId, 1)
-      const detail = `the older answer with sha256 ${answer.meta.supersedes} is gone`
-      this.#report('archive.missing', record, path, detail)
+    const { archive } = this.#house
+    const { strays, gone } = chainOf([...older, current].map(linkOf))
+    for (const { path } of strays)
+      this.#report('archive.stray', record, path, 'an older answer that no newer one superseded')
+    const unexplained = gone.filter(({ sha256 }) => !this.#lost.has(sha256))
+    for (const { version, sha256 } of unexplained) {
+      const path = archive.pathOf(this.#job.folder, record.sliceId, version)
+      this.#report('archive.missing', record, path, `the older answer with sha256 ${sha256} is gone`)
     }
+    const free = strays.length + unexplained.length === 0 ? freeNumber(older) : undefined
+    if (free === undefined) return
+    const path = archive.pathOf(this.#job.folder, record.sliceId, free)
+    this.#report(
+      'archive.missing',
+      record,
+      path,
+      'an older answer of a later number is there, this one is not',
+    )
   }
 
   /** Answers that were archived just before a crash; whole, or they are damaged like any other. */
@@ -181,18 +186,19 @@ class AnswerCheck {
     }
   }
 
-  /** Only a current answer to a slice of this series can have been left by an interrupted run. */
+  /** A current answer to a slice of this series was left by an interrupted run. */
   #judgeUnrecorded(sliceId: string, path: string, key: string): void {
     const own = sliceOfKey(this.#job, key)
-    const taken = own?.id === sliceId && this.#listed.get(sliceId)?.includes(0)
-    if (taken) {
-      this.#isBehind(sliceId, own.range)
-      return
+    if (own?.id !== sliceId) {
+      const detail = `it answers slice ${key}, which is none of this series`
+      this.#onFault({ kind: 'archive.stray', path, sliceId, detail, hint: repairHint })
+    } else if (this.#listed.get(sliceId)?.includes(0)) this.#isBehind(sliceId, own.range)
+    else if (!this.#faulty.has(sliceId)) {
+      this.#faulty.add(sliceId)
+      const current = this.#house.archive.pathOf(this.#job.folder, sliceId)
+      const detail = `slice ${key}: only older answers are there`
+      this.#onFault({ kind: 'archive.missing', path: current, sliceId, detail, hint: repairHint })
     }
-    const detail = own
-      ? `slice ${key}: an older answer, and no current one`
-      : `it answers slice ${key}, which is none of this series`
-    this.#onFault({ kind: 'archive.stray', path, sliceId, detail, hint: repairHint })
   }
 
   #isBehind(sliceId: string, range: TimeRange): void {
@@ -202,7 +208,6 @@ class AnswerCheck {
 
   #report(kind: string, record: SliceRecord, path: string, what: string): void {
     const { sliceId, key, range } = record
-    if (kind === 'archive.missing' && this.#lost.has(withoutEnding(path))) return
     this.#faulty.add(sliceId)
     this.#onFault({ kind, path, sliceId, range, detail: `slice ${key}: ${what}`, hint: repairHint })
   }

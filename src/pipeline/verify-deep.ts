@@ -104,7 +104,8 @@ async function readSlice(
   try {
     const current = await house.archive.get(job.folder, sliceId)
     if (!current) return undefined
-    const read = await settleable(job, own, [...(await olderAnswers(house, job, sliceId)), current], anchorMs)
+    const answers = [...(await olderAnswers(house, job, sliceId, current)), current]
+    const read = await settleable(job, own, answers, anchorMs)
     const differs = differenceOf(record, read.record)
     if (differs) {
       const detail = `slice ${key}: ${differs}`
