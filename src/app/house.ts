@@ -1,6 +1,6 @@
 import { mkdir, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Archive } from '../archive/archive.ts'
 import { openFsArchive } from '../archive/fs/fs-archive.ts'
@@ -261,7 +261,7 @@ export async function checkRoot(root: string, access: Access): Promise<void> {
     )
   }
   if (access === 'read') return
-  await mkdir(join(root, '.everybar'), { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+  await makeFolder(join(root, '.everybar')).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOTDIR') {
       throw partIsFile(root, error)
     }
@@ -273,6 +273,19 @@ export async function checkRoot(root: string, access: Access): Promise<void> {
       error,
     )
   })
+}
+
+/**
+ * A folder, with those it is in. The first one is made by itself: in places where none can be, as in /proc, a recursive
+ * `mkdir` never ends.
+ */
+async function makeFolder(path: string): Promise<void> {
+  let first = path
+  for (let above = dirname(first); !(await rootExists(above)); above = dirname(above)) first = above
+  await mkdir(first).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error
+  })
+  await mkdir(path, { recursive: true })
 }
 
 const partIsFile = (root: string, cause: unknown) =>

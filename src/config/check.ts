@@ -1,7 +1,7 @@
 import { globalRegistry, type z } from 'zod'
+import { nearest } from '../model/nearest.ts'
 import { variableOf } from './env.ts'
 import { type ConfigFault, dotted, type SettingPath } from './faults.ts'
-import { nearest } from './nearest.ts'
 import { keysAt, layersOf, type Shape, shapeAt } from './shape.ts'
 
 type Issue = z.core.$ZodIssue
@@ -95,7 +95,8 @@ function badValue(
       ...place,
     }
   }
-  return { code: 'config.bad-value', ...refusal(issue, value, found), ...place }
+  const refused = isSecret(schema, path) ? 'what is given' : found
+  return { code: 'config.bad-value', ...refusal(issue, value, refused), ...place }
 }
 
 /** Where a setting can be given: also by a variable, unless it is in a list. */
@@ -116,12 +117,14 @@ function refusal(issue: Issue, value: unknown, found: string): Pick<ConfigFault,
       }
     }
     case 'too_small': {
-      const least = `${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}${size(issue.origin)}`
-      return { message: `${found} is too little`, hint: `It has to be ${least}.` }
+      const least = `${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}${size(issue.origin, issue.minimum)}`
+      const few = size(issue.origin, 0) === '' ? 'too little' : 'too short'
+      return { message: `${found} is ${few}`, hint: `It has to be ${least}.` }
     }
     case 'too_big': {
-      const most = `${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}${size(issue.origin)}`
-      return { message: `${found} is too much`, hint: `It has to be ${most}.` }
+      const most = `${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}${size(issue.origin, issue.maximum)}`
+      const many = size(issue.origin, 0) === '' ? 'too much' : 'too long'
+      return { message: `${found} is ${many}`, hint: `It has to be ${most}.` }
     }
     default: {
       const hint =
@@ -131,8 +134,13 @@ function refusal(issue: Issue, value: unknown, found: string): Pick<ConfigFault,
   }
 }
 
-const size = (origin: string): string =>
-  origin === 'string' ? ' characters' : origin === 'array' ? ' entries' : ''
+/** What a size counts, after the number; nothing for the size of a number itself. */
+function size(origin: string, count: number | bigint): string {
+  const one = Number(count) === 1
+  if (origin === 'string') return one ? ' character' : ' characters'
+  if (origin === 'array') return one ? ' entry' : ' entries'
+  return ''
+}
 
 const nouns: Readonly<Record<string, string>> = {
   string: 'text',

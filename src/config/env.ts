@@ -1,6 +1,6 @@
+import { nearest } from '../model/nearest.ts'
 import type { ConfigFault } from './faults.ts'
 import type { Environment } from './interpolate.ts'
-import { nearest } from './nearest.ts'
 import { coerce, keysAt, kindsOf, leavesOf, type Shape, shapeAt } from './shape.ts'
 
 /** A setting that does not come from the file. */

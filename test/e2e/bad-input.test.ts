@@ -353,6 +353,11 @@ describe.skipIf(!mayMount)(
         }),
     )
 
+    test.runIf(existsSync('/proc/sys'))('a place in which no folder can be made', async () => {
+      const { code, error } = (await run('/proc/sys/everybar', 'sync', BTC, ...RANGE)).json()
+      expect([code, error?.code]).toEqual([1, 'root.not-writable'])
+    })
+
     test('read-only: what writes is refused, what reads works', () =>
       inFolder(async (folder) => {
         const root = join(folder, 'disk')

@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { loadConfig } from '../../src/config/load.ts'
-import { nearest } from '../../src/config/nearest.ts'
 import { configJsonSchema, configYaml, REDACTED, redactConfig } from '../../src/config/print.ts'
 import { configSchema, secret } from '../../src/config/schema.ts'
 import { leavesOf } from '../../src/config/shape.ts'
 import { configTemplate } from '../../src/config/template.ts'
+import { nearest } from '../../src/model/nearest.ts'
 import { inFolder } from '../run-cli.ts'
 
 const load = (yaml: string) =>

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { EverybarError, messageOf } from '../../model/errors.ts'
 import type { HttpRequest } from '../../model/http.ts'
+import { nearest } from '../../model/nearest.ts'
 import { decimalOrNaN } from '../read.ts'
 
 /** A market as ccxt describes it: only what is read here is named. */
@@ -276,7 +277,8 @@ export function unknownMarket(
 }
 
 function unknownVenue(venue: string, known: readonly string[]): EverybarError {
-  const like = known.filter((id) => id.includes(venue) || venue.includes(id)).slice(0, 5)
+  const close = nearest(venue, known)
+  const like = close ? [close] : known.filter((id) => id.includes(venue) || venue.includes(id)).slice(0, 5)
   return new EverybarError('source.unknown-venue', `neither everybar nor ccxt knows a venue "${venue}"`, {
     recovery: 'abort',
     hint:
