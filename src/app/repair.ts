@@ -136,8 +136,9 @@ async function plansOf(house: OpenHouse, proof: Proof) {
   const plans: SeriesRepair[] = []
   for (const job of proof.jobs) {
     const own = proof.faults.filter(({ series }) => series === job.id)
-    const behind = proof.verdicts.some(({ job: one, verdict }) => one.id === job.id && verdict.unsettled > 0)
-    if (own.length > 0 || behind) plans.push(await planRepair(house, job, own))
+    const verdict = proof.verdicts.find((one) => one.job.id === job.id)?.verdict
+    if (own.length > 0 || (verdict && verdict.unsettled > 0))
+      plans.push(await planRepair(house, job, own, verdict?.behind))
   }
   return plans
 }

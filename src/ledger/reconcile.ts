@@ -12,6 +12,8 @@ export interface Reconciled {
   readonly forgotten: number
   /** Slices with an answer and no record: archived just before a crash, or put there by hand. To be read and recorded. */
   readonly unrecorded: readonly string[]
+  /** Recorded slices that were answered more than once: a ledger that was put back may know an earlier answer only. */
+  readonly answeredAgain: readonly string[]
 }
 
 const FACT = 'archive-listing'
@@ -29,15 +31,21 @@ export async function reconcile(
   archive: ArchiveListing,
 ): Promise<Reconciled> {
   const noted = await ledger.getFact(series, FACT)
-  if (noted && noted.stamp === ((await archive.stamp()) ?? null)) return { forgotten: 0, unrecorded: [] }
+  if (noted && noted.stamp === ((await archive.stamp()) ?? null))
+    return { forgotten: 0, unrecorded: [], answeredAgain: [] }
   const present = new Set<string>()
-  for await (const { sliceId, version } of archive.list()) if (version === 0) present.add(sliceId)
+  const again = new Set<string>()
+  for await (const { sliceId, version } of archive.list()) (version === 0 ? present : again).add(sliceId)
   const gone: string[] = []
-  for await (const sliceId of ledger.answeredIds(series)) if (!present.delete(sliceId)) gone.push(sliceId)
+  const answeredAgain: string[] = []
+  for await (const sliceId of ledger.answeredIds(series)) {
+    if (!present.delete(sliceId)) gone.push(sliceId)
+    else if (again.has(sliceId)) answeredAgain.push(sliceId)
+  }
   if (gone.length > 0) await ledger.forget(series, gone)
   const unrecorded: string[] = []
   for (const sliceId of present) if (!(await ledger.get(series, sliceId))) unrecorded.push(sliceId)
-  return { forgotten: gone.length, unrecorded }
+  return { forgotten: gone.length, unrecorded, answeredAgain }
 }
 
 /** Has the next `reconcile` list the answers whatever was noted. */

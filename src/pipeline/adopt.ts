@@ -1,8 +1,8 @@
-import type { SliceRecord } from '../ledger/ledger.ts'
+import type { Ledger, SliceRecord } from '../ledger/ledger.ts'
 import { type ArchiveListing, markReconciled, reconcile } from '../ledger/reconcile.ts'
 import { isEverybarError } from '../model/errors.ts'
 import { parseCompositeKey, type Slice, slice } from '../model/slice.ts'
-import { levelAskedAgain } from './asked-again.ts'
+import { levelAskedAgain, newerRecord } from './asked-again.ts'
 import { knownEdge } from './edges.ts'
 import { levelEvidence } from './evidence.ts'
 import type { House, SeriesJob } from './house.ts'
@@ -15,16 +15,46 @@ import { olderAnswers, settleable } from './slice-answers.ts'
 export async function adoptArchive(house: House, job: SeriesJob): Promise<void> {
   await levelEvidence(house, job)
   await levelAskedAgain(house, job)
-  const { forgotten, unrecorded } = await reconcile(house.ledger, job.ref, listingOf(house, job))
-  if (forgotten + unrecorded.length === 0) return
+  const found = await reconcile(house.ledger, job.ref, listingOf(house, job))
+  const { forgotten, unrecorded } = found
+  const answeredAgain = isFirstLook(house, job) ? found.answeredAgain : []
+  if (forgotten + unrecorded.length + answeredAgain.length === 0) return
   const anchorMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
-  const records: SliceRecord[] = []
+  const records = await newerOf(house, job, answeredAgain, anchorMs)
   for (const sliceId of unrecorded) {
     const record = await recordFor(house, job, sliceId, anchorMs)
     if (record) records.push(record)
   }
   if (records.length > 0) await house.ledger.record(job.ref, records)
+  if (forgotten + unrecorded.length + records.length === 0) return
   house.onEvent({ event: 'archive_adopted', series: job.id, adopted: records.length, forgotten })
+}
+
+/** What the archive has newer than the ledger of slices that were answered more than once. */
+async function newerOf(
+  house: House,
+  job: SeriesJob,
+  sliceIds: readonly string[],
+  anchorMs: number | undefined,
+): Promise<SliceRecord[]> {
+  const records: SliceRecord[] = []
+  for (const sliceId of sliceIds) {
+    const known = await house.ledger.get(job.ref, sliceId)
+    const newer = known && (await newerRecord(house, job, known, anchorMs))
+    if (newer) records.push(newer)
+  }
+  return records
+}
+
+const looked = new WeakMap<Ledger, Set<string>>()
+
+/** A ledger is put back while nobody has it open: to look once after it was opened is enough. */
+function isFirstLook({ ledger }: House, { id }: SeriesJob): boolean {
+  const ids = looked.get(ledger) ?? new Set<string>()
+  looked.set(ledger, ids)
+  if (ids.has(id)) return false
+  ids.add(id)
+  return true
 }
 
 /** Notes that the ledger knows every answer, so that the next run need not list them. */

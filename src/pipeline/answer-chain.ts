@@ -1,4 +1,4 @@
-import type { ArchivedResponse, CheckedAnswer } from '../archive/archive.ts'
+import type { Answers, ArchivedResponse, CheckedAnswer } from '../archive/archive.ts'
 
 /** One of the answers to a slice, as far as it says which came before it. Without a hash: it cannot be read. */
 export interface Link {
@@ -59,10 +59,27 @@ export function freeNumber(older: readonly Link[]): number | undefined {
   return free < 0 ? undefined : free + 1
 }
 
+/** Whether answers that follow one another follow on one with that hash. */
+export const followOn = (links: readonly Link[], sha256: string): boolean =>
+  links.some((link) => [link.sha256, link.supersedes, ...(link.grewFrom ?? [])].includes(sha256))
+
 export const linkOf = (one: CheckedAnswer) => ({
   ...one,
   sha256: one.answer?.sha256,
   supersedes: one.answer?.meta.supersedes,
+})
+
+/** An answer that was read back, as a link. */
+export const linkIn = ({
+  version = 0,
+  sha256,
+  meta,
+  parts,
+}: Omit<Answers, 'body'> & { readonly version?: number }) => ({
+  version,
+  sha256,
+  supersedes: meta.supersedes,
+  grewFrom: parts?.slice(0, -1).map((part) => part.sha256),
 })
 
 /** The older answers that count beside a current one, oldest first. */
@@ -70,13 +87,7 @@ export function supersededBy(
   current: Pick<ArchivedResponse, 'meta' | 'sha256' | 'parts'>,
   older: readonly ArchivedResponse[],
 ): readonly ArchivedResponse[] {
-  const link = (answer: Omit<ArchivedResponse, 'body' | 'sliceId'>) => ({
-    version: answer.version,
-    sha256: answer.sha256,
-    supersedes: answer.meta.supersedes,
-    grewFrom: answer.parts?.slice(0, -1).map(({ sha256 }) => sha256),
-  })
-  const all = [...older.map((answer) => ({ ...link(answer), answer })), link({ ...current, version: 0 })]
+  const all = [...older.map((answer) => ({ ...linkIn(answer), answer })), linkIn(current)]
   return chainOf<Link & { readonly answer?: ArchivedResponse }>(all).links.flatMap(
     ({ answer }) => answer ?? [],
   )

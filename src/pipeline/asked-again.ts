@@ -2,6 +2,7 @@ import type { SliceRecord } from '../ledger/ledger.ts'
 import { isEverybarError } from '../model/errors.ts'
 import type { RangeSet } from '../model/range-set.ts'
 import { slice } from '../model/slice.ts'
+import { followOn, linkIn } from './answer-chain.ts'
 import { knownEdge } from './edges.ts'
 import type { House, SeriesJob } from './house.ts'
 import { olderAnswers, settleable } from './slice-answers.ts'
@@ -27,7 +28,7 @@ export async function levelAskedAgain(house: House, job: SeriesJob): Promise<voi
   const newer: SliceRecord[] = []
   for (const range of ranges) {
     for await (const record of house.ledger.slices(job.ref, range)) {
-      const now = await recordOfAnswer(house, job, record, anchorMs)
+      const now = await newerRecord(house, job, record, anchorMs)
       if (now) newer.push(now)
     }
   }
@@ -36,8 +37,8 @@ export async function levelAskedAgain(house: House, job: SeriesJob): Promise<voi
   await noteAsking(house, job, [])
 }
 
-/** What the archive says of a slice now, where it is not what the ledger says. */
-async function recordOfAnswer(
+/** What the archive says of a slice, where that is newer than what the ledger says. */
+export async function newerRecord(
   house: House,
   job: SeriesJob,
   known: SliceRecord,
@@ -49,8 +50,10 @@ async function recordOfAnswer(
     if (!current) return undefined
     const { meta, sha256 } = current
     if (sha256 === known.sha256 && meta.venueTimeMs === known.venueTimeMs) return undefined
+    if (meta.venueTimeMs < (known.venueTimeMs ?? 0)) return undefined // verify names it
     const own = slice(job.series, job.source.spec.id, known.range, known.limit)
     const answers = [...(await olderAnswers(house, job, known.sliceId, current)), current]
+    if (!followOn(answers.map(linkIn), known.sha256)) return undefined // the same
     return (await settleable(job, own, answers, anchorMs)).record
   } catch (error) {
     if (!isEverybarError(error, 'archive.corrupt')) throw error

@@ -2,7 +2,7 @@ import type { CheckedAnswer } from '../archive/archive.ts'
 import type { SliceRecord } from '../ledger/ledger.ts'
 import type { TimeRange } from '../model/time.ts'
 import { sliceOfKey } from './adopt.ts'
-import { chainOf, freeNumber, linkOf } from './answer-chain.ts'
+import { chainOf, followOn, freeNumber, type Link, linkOf } from './answer-chain.ts'
 import { lostAnswers } from './evidence.ts'
 import { type OnFault, repairHint } from './fault.ts'
 import type { House, SeriesJob } from './house.ts'
@@ -125,7 +125,7 @@ class AnswerCheck {
       else if (!one.answer && (one.version > 0 || record.sha256 !== null))
         this.#report('archive.missing', record, one.path, 'its answer is gone')
     }
-    this.#judgeChain(record, current, older)
+    const links = this.#judgeChain(record, current, older)
     const { answer } = current
     if (!answer) return
     const { meta } = answer
@@ -136,10 +136,9 @@ class AnswerCheck {
       meta.venueTimeMs === record.venueTimeMs &&
       meta.httpStatus === record.httpStatus
     if (known) return
-    const before = [answer.sha256, meta.supersedes, meta.extends]
-    const follows = before.some((sha256) => sha256 !== undefined && sha256 === record.sha256)
     // By the venue's clock: ours may have been set back meanwhile. A slice that failed may have been answered all the same.
-    if (record.sha256 === null || (follows && meta.venueTimeMs >= (record.venueTimeMs ?? 0)))
+    const isNewer = meta.venueTimeMs >= (record.venueTimeMs ?? 0)
+    if (record.sha256 === null || (isNewer && followOn(links, record.sha256)))
       this.#isBehind(record.sliceId, record.range)
     else {
       const detail = 'the answer is not the one the ledger knows'
@@ -148,9 +147,9 @@ class AnswerCheck {
   }
 
   /** Each answer names the one whose place it took, and their numbers have no gap. */
-  #judgeChain(record: SliceRecord, current: CheckedAnswer, older: readonly CheckedAnswer[]): void {
+  #judgeChain(record: SliceRecord, current: CheckedAnswer, older: readonly CheckedAnswer[]): readonly Link[] {
     const { archive } = this.#house
-    const { strays, gone } = chainOf([...older, current].map(linkOf))
+    const { links, strays, gone } = chainOf([...older, current].map(linkOf))
     for (const { path } of strays)
       this.#report('archive.stray', record, path, 'an older answer that no newer one superseded')
     const unexplained = gone.filter(({ sha256 }) => !this.#lost.has(sha256))
@@ -159,14 +158,12 @@ class AnswerCheck {
       this.#report('archive.missing', record, path, `the older answer with sha256 ${sha256} is gone`)
     }
     const free = strays.length + unexplained.length === 0 ? freeNumber(older) : undefined
-    if (free === undefined) return
-    const path = archive.pathOf(this.#job.folder, record.sliceId, free)
-    this.#report(
-      'archive.missing',
-      record,
-      path,
-      'an older answer of a later number is there, this one is not',
-    )
+    if (free !== undefined) {
+      const path = archive.pathOf(this.#job.folder, record.sliceId, free)
+      const detail = 'an older answer of a later number is there, this one is not'
+      this.#report('archive.missing', record, path, detail)
+    }
+    return links
   }
 
   /** Answers that were archived just before a crash; whole, or they are damaged like any other. */

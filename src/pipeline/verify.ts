@@ -27,6 +27,8 @@ export interface Verdict {
   readonly faultCount: number
   /** Slices and facts that the ledger or a store does not know in their current form: a run was interrupted. */
   readonly unsettled: number
+  /** Slices of which the archive has more than the ledger knows. */
+  readonly behind: readonly string[]
   /** No fault, nothing unsettled, and every missing bar's absence is settled. */
   readonly complete: boolean
   readonly slicesChecked: number
@@ -138,6 +140,7 @@ async function verifyOnce(
     faults: [],
     faultCount,
     unsettled: behind,
+    behind: [...answers.behind],
     complete: faultCount === 0 && behind === 0 && !gaps.some((gap) => openClasses.has(gap.class)),
     slicesChecked: answers.slices,
     filesChecked: answers.files + (files?.files ?? 0),

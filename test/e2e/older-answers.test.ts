@@ -166,6 +166,58 @@ describe('an older answer that is gone', () => {
   })
 })
 
+describe('a ledger from before slices were asked again', () => {
+  const range = ['--from', '2024-02-01', '--to', '2024-02-20'] as const
+  let restated = 100
+  /** A root whose slices were asked again, with a ledger, and a lake where that is said, from before. */
+  const putBack = async (root: string, { times, lakeToo }: { times: number; lakeToo: boolean }) => {
+    const run = (...args: string[]) => cli(root, place.venue.url, ...args)
+    await run('sync', BTC, ...range)
+    const before = mkdtempSync(join(tmpdir(), 'everybar-before-'))
+    cpSync(root, before, { recursive: true })
+    for (let i = 1; i <= times; i++) {
+      const openTimeMs = Date.parse('2024-02-13T10:10:00Z')
+      place.venue.restate({ symbol: 'BTCUSDT', openTimeMs, volume: `${++restated}.5` })
+      place.venue.setNow(nowMs + i * 60_000)
+      await run('sync', BTC, ...range, '--recheck', '100%')
+    }
+    const whole = lakeHashes(root)
+    for (const folder of ['.everybar', ...(lakeToo ? ['lake'] : [])]) {
+      rmSync(join(root, folder), { recursive: true })
+      cpSync(join(before, folder), join(root, folder), { recursive: true })
+    }
+    rmSync(before, { recursive: true })
+    return { run, whole }
+  }
+
+  for (const command of ['repair', 'sync'] as const) {
+    for (const times of [1, 2]) {
+      for (const lakeToo of [true, false]) {
+        const what = `asked ${times === 1 ? 'once' : 'twice'} more, the lake ${lakeToo ? 'from then too' : 'newer'}`
+        test(`${command} takes the newer answers in: ${what}`, () =>
+          inFolder(async (root) => {
+            const { run, whole } = await putBack(root, { times, lakeToo })
+            const faults: readonly { kind: string }[] = (await run('verify')).data.faults
+            expect(faults.filter(({ kind }) => kind.startsWith('archive.'))).toEqual([])
+            const asked = () => place.venue.stats().klines.requests
+            const before = asked()
+            expect((await (command === 'repair' ? run('repair') : run('sync', BTC, ...range))).code).toBe(0)
+            expect(asked()).toBe(before)
+            // That others came again unchanged is in no file name: sync reads no answer to learn it, repair does.
+            const codes = command === 'repair' ? [0] : [0, 3]
+            for (const depth of [[], ['--deep']]) {
+              const verified = await run('verify', ...depth)
+              expect(codes).toContain(verified.code)
+              expect(verified.data.faults).toEqual([])
+            }
+            expect(lakeHashes(root)).toEqual(whole)
+            expect((await run('repair')).code).toBe(0)
+          }))
+      }
+    }
+  }
+})
+
 describe('bars that no answer holds any more', () => {
   const present = async () => (await place.verify()).series.find((one) => one.series === BTC)!.present
 

@@ -35,7 +35,7 @@ describe('reconcile', () => {
   test('level: nothing to do', async () => {
     await put(0)
     await record(0)
-    expect(await reconcile(ledger, btc, listing())).toEqual({ forgotten: 0, unrecorded: [] })
+    expect(await reconcile(ledger, btc, listing())).toMatchObject({ forgotten: 0, unrecorded: [] })
     expect(await known()).toEqual([idOf(0)])
   })
 
@@ -43,7 +43,16 @@ describe('reconcile', () => {
     for (const body of ['[1]', '[2]']) await put(0, body)
     await put(1)
     await record(1)
-    expect(await reconcile(ledger, btc, listing())).toEqual({ forgotten: 0, unrecorded: [idOf(0)] })
+    expect(await reconcile(ledger, btc, listing())).toMatchObject({ forgotten: 0, unrecorded: [idOf(0)] })
+  })
+
+  test('recorded slices that were answered more than once are named', async () => {
+    for (const body of ['[1]', '[2]']) await put(0, body)
+    await put(1)
+    for (const n of [0, 1]) await record(n)
+    expect((await reconcile(ledger, btc, listing())).answeredAgain).toEqual([idOf(0)])
+    await markReconciled(ledger, btc, listing())
+    expect((await reconcile(ledger, btc, listing())).answeredAgain).toEqual([])
   })
 
   test('records whose answer is gone are forgotten; those that never had one stay', async () => {
@@ -51,7 +60,7 @@ describe('reconcile', () => {
     await record(0)
     await record(1)
     await record(2, failed)
-    expect(await reconcile(ledger, btc, listing())).toEqual({ forgotten: 1, unrecorded: [] })
+    expect(await reconcile(ledger, btc, listing())).toMatchObject({ forgotten: 1, unrecorded: [] })
     expect(await known()).toEqual([idOf(0), idOf(2)])
   })
 
@@ -60,14 +69,14 @@ describe('reconcile', () => {
     await record(0)
     await markReconciled(ledger, btc, listing())
     archive = memoryArchive()
-    expect(await reconcile(ledger, btc, listing())).toEqual({ forgotten: 1, unrecorded: [] })
+    expect(await reconcile(ledger, btc, listing())).toMatchObject({ forgotten: 1, unrecorded: [] })
     expect(await known()).toEqual([])
   })
 
   test('a failed slice with an older answer is not taken for new', async () => {
     await put(0)
     await record(0, failed)
-    expect(await reconcile(ledger, btc, listing())).toEqual({ forgotten: 0, unrecorded: [] })
+    expect(await reconcile(ledger, btc, listing())).toMatchObject({ forgotten: 0, unrecorded: [] })
   })
 
   test('an archive nobody touched since is not listed again', async () => {
@@ -85,7 +94,7 @@ describe('reconcile', () => {
 
   test('a series without a folder is looked at once', async () => {
     await markReconciled(ledger, btc, listing())
-    expect(await reconcile(ledger, btc, listing())).toEqual({ forgotten: 0, unrecorded: [] })
+    expect(await reconcile(ledger, btc, listing())).toMatchObject({ forgotten: 0, unrecorded: [] })
     expect(listed).toBe(0)
   })
 })
