@@ -6,6 +6,7 @@ import { readBack } from './read-back.ts'
 import { type Settled, Settler } from './settle.ts'
 
 export interface Replayed extends Settled {
+  /** Those the store has taken. */
   readonly slices: number
 }
 
@@ -32,16 +33,17 @@ export async function replay(
 ): Promise<Replayed> {
   const settler = new Settler(house, job, { stores: [store], recordSlices: false })
   const anchorMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
-  let slices = 0
+  let read = 0
   for await (const record of house.ledger.unstored(job.ref, store.name, options.range)) {
     if (options.signal?.aborted || settler.stuck) break
-    if (options.asked?.aborted && slices >= SLICES_A_TURN) break
+    if (options.asked?.aborted && read >= SLICES_A_TURN) break
     const acquired = await readBack(house, job, record, anchorMs)
     if (!acquired) continue
     await settler.add(acquired)
-    slices++
+    read++
   }
   const settled = await settler.finish()
+  const slices = settled.slicesStored
   if (slices > 0) house.onEvent({ event: 'replayed', series: job.id, store: store.name, slices })
   return { ...settled, slices }
 }

@@ -11,6 +11,8 @@ export interface Settled {
   readonly inserted: number
   readonly revised: number
   readonly unchanged: number
+  /** Slices whose bars a store has taken, counted once for each store. */
+  readonly slicesStored: number
   /** One for each store that could not commit. The archive has the bars; the next run replays them. */
   readonly errors: readonly EverybarError[]
 }
@@ -50,7 +52,7 @@ export class Settler {
   #committing: Promise<void> = Promise.resolve()
   readonly #failed = new Map<string, EverybarError>()
   readonly #setAside = new Map<string, EverybarError>()
-  readonly #sums = { inserted: 0, revised: 0, unchanged: 0 }
+  readonly #sums = { inserted: 0, revised: 0, unchanged: 0, slicesStored: 0 }
 
   constructor(house: House, job: SeriesJob, options: SettlerOptions = {}) {
     this.#house = house
@@ -124,6 +126,7 @@ export class Settler {
         )
         const facets = whole.map(({ facet }) => facet)
         if (facets.length + files.length > 0) await house.ledger.recordStored(ref, store.name, facets, files)
+        this.#sums.slicesStored += facets.length
         if (setAside.length > 0) this.#noteSetAside(store, setAside)
         if (store === this.#stores[0]) this.#count(changed)
         house.onEvent({
