@@ -1,5 +1,6 @@
 import type { RunRecord } from '../ledger/ledger.ts'
 import { EverybarError, isEverybarError, messageOf } from '../model/errors.ts'
+import { exitCodeOfError } from '../model/exit-code.ts'
 import { parseSeries } from '../model/series.ts'
 import type { EpochMs } from '../model/time.ts'
 import { compactLake } from '../pipeline/compact.ts'
@@ -8,7 +9,8 @@ import type { OpenHouse } from './house.ts'
 import type { Job } from './jobs.ts'
 import { importKiteInto } from './kite-import.ts'
 import { syncInstrumentsInto } from './kite-instruments.ts'
-import { newRunId, runExitCode, syncAll } from './sync.ts'
+import { syncExitCode } from './run-exit-code.ts'
+import { newRunId, syncAll } from './sync.ts'
 import { verifyAll } from './verify.ts'
 
 const PREFIX = 'job:'
@@ -42,7 +44,7 @@ export async function workOf(
   const own = AbortSignal.any([stop])
   switch (job.run) {
     case 'sync':
-      return ended(house, command, await syncAll(house, needed(selection), own, { command }))
+      return ended(house, command, await syncAll(house, needed(selection), own, { command }), own)
     case 'kite':
       return kiteOnce(house, own, command)
     case 'verify':
@@ -62,7 +64,7 @@ async function kiteOnce(house: OpenHouse, stop: AbortSignal, command: string): P
   }
   const refused = await takeListIn(house, stop)
   try {
-    return ended(house, command, await importKiteInto(house, stop, { command }))
+    return ended(house, command, await importKiteInto(house, stop, { command }), stop)
   } catch (error) {
     throw isEverybarError(error, 'series.no-instruments') && refused ? refused : error
   }
@@ -83,7 +85,7 @@ async function takeListIn(house: OpenHouse, stop: AbortSignal): Promise<Everybar
 }
 
 /** The exit code of a run; what kept it from being complete is said, each kind once. */
-function ended({ onEvent }: OpenHouse, command: string, report: SyncReport): number {
+function ended({ onEvent }: OpenHouse, command: string, report: SyncReport, stop: AbortSignal): number {
   const problems = new Map<string, { readonly message: string; count: number }>()
   for (const { code, message } of report.series.flatMap((one) => one.problems)) {
     const known = problems.get(code)
@@ -99,7 +101,7 @@ function ended({ onEvent }: OpenHouse, command: string, report: SyncReport): num
       message,
       series_count: count,
     })
-  return runExitCode(report)
+  return syncExitCode(report, stop)
 }
 
 function needed(selection: Selection): Selection {
@@ -143,7 +145,7 @@ async function asRun(
     return exitCode
   } catch (error) {
     const report = { error: messageOf(error) }
-    await ledger.putRun({ ...run, endedAtMs: clock.nowMs(), exitCode: 1, report })
+    await ledger.putRun({ ...run, endedAtMs: clock.nowMs(), exitCode: exitCodeOfError(error), report })
     throw error
   }
 }

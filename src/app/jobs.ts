@@ -2,6 +2,7 @@ import { nextRun } from '../config/cron.ts'
 import type { Config } from '../config/schema.ts'
 import { isEverybarError, messageOf } from '../model/errors.ts'
 import type { Clock, OnEvent } from '../model/events.ts'
+import { exitCodeOfError } from '../model/exit-code.ts'
 import type { EpochMs } from '../model/time.ts'
 
 export type Job = Config['jobs'][number]
@@ -23,7 +24,7 @@ export interface JobsOptions {
   readonly jobs: readonly Job[]
   readonly clock: Clock
   readonly onEvent: OnEvent
-  /** Does what the job is for and gives the exit code its run has in the ledger. */
+  /** Does what the job is for and gives the exit code its run has in the ledger. One that throws has its error's. */
   readonly work: (job: Job, stop: AbortSignal) => Promise<number>
   /** When the job last began, in whatever process; `undefined` for never. */
   readonly lastRunMs: (job: Job) => Promise<EpochMs | undefined>
@@ -41,8 +42,6 @@ export interface JobsRun {
 const LOOK_MS = 60_000
 /** Times counted when a job missed some; more are "at least" so many. */
 const MISSED_MAX = 1_000
-/** What failed before it had an exit code of its own. */
-const FAILED = 1
 
 /**
  * Runs jobs by the clock. A job never runs twice at once: where it comes round before its last run is over, that time is
@@ -157,7 +156,7 @@ class Keeper {
     } catch (error) {
       const code = isEverybarError(error) ? error.code : 'app.unexpected'
       onEvent({ event: 'job_failed', level: 'error', job: this.#job.name, code, message: messageOf(error) })
-      return FAILED
+      return exitCodeOfError(error)
     }
   }
 }

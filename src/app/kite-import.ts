@@ -92,14 +92,14 @@ async function importChosen(
       ...wanted.map((one) => [seriesId(one), { from }] as const),
     ]),
   }
-  const report = await syncAll(house, selection, stop, {
+  const own = new Set(wanted.map(seriesId))
+  return syncAll(house, selection, stop, {
     ...(command !== undefined && { command }),
     seriesAtOnce: settings.parallel_workers,
     maySkip: ({ code }) => skipped.has(code),
+    summary: (all) => summaryOf(all.filter(({ series }) => own.has(series))),
     onDone: batchProgress(house, settings.batch_size, selection.series.length),
   })
-  const own = new Set(wanted.map(seriesId))
-  return { ...report, kite: summaryOf(report.series.filter(({ series }) => own.has(series))) }
 }
 
 /**

@@ -1,3 +1,4 @@
+import { exitCodeOfError } from '../model/exit-code.ts'
 import { seriesId } from '../model/series.ts'
 import { compactLake } from '../pipeline/compact.ts'
 import { asError } from '../pipeline/fetch-missing.ts'
@@ -7,8 +8,9 @@ import { SeriesTurns } from '../pipeline/turns.ts'
 import { compactionDue } from '../store/lake.ts'
 import { endsFor, type Selection } from './api.ts'
 import type { OpenHouse } from './house.ts'
-import type { LiveReport, LiveRun } from './live-state.ts'
+import { isLevel, type LiveReport, type LiveRun } from './live-state.ts'
 import { exportManifests } from './manifests.ts'
+import { liveExitCode } from './run-exit-code.ts'
 import { graceful, newRunId, refsOf } from './sync.ts'
 
 export interface LiveSettings {
@@ -66,16 +68,28 @@ export function startLive(
     const base = { runId, command: 'live', startedAtMs }
     await house.ledger.putRun({ ...base, endedAtMs: null, exitCode: null, report: { series: names } })
     house.onEvent({ event: 'run_started', run_id: runId, series: names.length })
-    const folding = foldNowAndThen({ ...house, turns }, stop)
-    await live.run()
-    await folding
-    if (house.config.ledger === 'sqlite') await exportManifests(house, await refsOf(house, names))
+    const note = async (report: LiveReport, exitCode: number) => {
+      const { requests, weight, retries } = house.fetcher.stats()
+      const { state, ...counts } = report
+      const kept = { ...counts, requests, weight, retries }
+      await house.ledger.putRun({ ...base, endedAtMs: house.clock.nowMs(), exitCode, report: kept })
+      house.onEvent({ event: 'run_finished', run_id: runId, complete: isLevel(state), requests })
+    }
+    const over = new AbortController()
+    const folding = foldNowAndThen({ ...house, turns }, AbortSignal.any([stop, over.signal]))
+    try {
+      await live.run()
+    } catch (error) {
+      await note(reportNow(), exitCodeOfError(error)).catch(() => {}) // where the ledger itself is gone
+      throw error
+    } finally {
+      over.abort()
+      await folding
+    }
     const report = reportNow()
-    const { requests, weight, retries } = house.fetcher.stats()
-    const { state: _, ...counts } = report
-    const kept = { ...counts, requests, weight, retries }
-    await house.ledger.putRun({ ...base, endedAtMs: house.clock.nowMs(), exitCode: 0, report: kept })
-    house.onEvent({ event: 'run_finished', run_id: runId, complete: true, requests })
+    const followed = report.state.series.map(({ series }) => series)
+    if (house.config.ledger === 'sqlite') await exportManifests(house, await refsOf(house, followed))
+    await note(report, liveExitCode(report.state, stop))
     return report
   }
   const done = run()

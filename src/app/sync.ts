@@ -7,10 +7,11 @@ import { lakeFiles } from '../pipeline/lost-months.ts'
 import type { Wish } from '../pipeline/range.ts'
 import { notTried, type SeriesOutcome, type Signals, syncSeries } from '../pipeline/sync.ts'
 import { Venues } from '../pipeline/venue-clock.ts'
-import { endsFor, type Selection, type SeriesReport, type SyncReport } from './api.ts'
+import { endsFor, type KiteSummary, type Selection, type SeriesReport, type SyncReport } from './api.ts'
 import type { OpenHouse } from './house.ts'
 import { exportManifests } from './manifests.ts'
 import { seriesReport } from './report.ts'
+import { syncExitCode } from './run-exit-code.ts'
 
 /** Series worked on at once; they share the venue's limits and the requests in flight. */
 const SERIES_AT_ONCE = 4
@@ -29,6 +30,8 @@ export interface SyncOptions {
   readonly seriesAtOnce?: number
   /** Errors that leave a series out without making the run incomplete. */
   readonly maySkip?: (error: EverybarError) => boolean
+  /** What an import of many comes to, for the report. */
+  readonly summary?: (series: readonly SeriesReport[]) => KiteSummary
   /** Told of each series as it is done, with how many are. */
   readonly onDone?: (report: SeriesReport, done: number) => void
 }
@@ -54,37 +57,29 @@ export async function syncAll(
   house.onEvent({ event: 'run_started', run_id: runId, series: names.length })
   const files = house.stores.includes(house.lake) && { lakeFiles: lakeFiles(house.lake) }
   const signals = { stop, hardStop: graceful(stop) }
-  const outcomes = await syncEach({ ...house, ...files }, selection, runId, signals, options)
+  const { outcomes, isAll } = await syncEach({ ...house, ...files }, selection, runId, signals, options)
   const synced = outcomes.map(({ series }) => seriesId(series))
   if (house.config.ledger === 'sqlite') await exportManifests(house, await refsOf(house, synced))
   const { requests, weight, retries } = house.fetcher.stats()
+  const series = outcomes.map(seriesReport)
+  const { summary } = options
   const report: SyncReport = {
     runId,
-    series: outcomes.map(seriesReport),
+    series,
     requests,
     weight,
     retries,
     durationMs: Math.round(house.clock.monotonicMs() - startedAt),
-    complete:
-      outcomes.length === names.length && outcomes.every((one) => one.complete || isSkipped(one, options)),
+    complete: isAll && outcomes.every((one) => one.complete || isSkipped(one, options)),
     interrupted: stop.aborted,
+    ...(summary && { kite: summary(series) }),
   }
-  const exitCode = runExitCode(report)
-  await house.ledger.putRun({
-    ...base,
-    endedAtMs: house.clock.nowMs(),
-    exitCode,
-    report: kept(report, options),
-  })
+  const exitCode = syncExitCode(report, stop)
+  const endedAtMs = house.clock.nowMs()
+  await house.ledger.putRun({ ...base, endedAtMs, exitCode, report: kept(report, options) })
   house.onEvent({ event: 'run_finished', run_id: runId, complete: report.complete, requests })
   return report
 }
-
-/** What a run says of itself in the ledger: 0 complete, 130 interrupted, 3 neither. */
-export const runExitCode = ({
-  complete,
-  interrupted,
-}: Pick<SyncReport, 'complete' | 'interrupted'>): number => (complete ? 0 : interrupted ? 130 : 3)
 
 function kept(report: SyncReport, { keep }: SyncOptions): Readonly<Record<string, unknown>> {
   if (keep !== 'notable') return { ...report }
@@ -99,50 +94,62 @@ export async function refsOf({ ledger }: OpenHouse, names: readonly string[]) {
   return (await ledger.series()).filter((ref) => wanted.has(ref.seriesId))
 }
 
+/** `isAll`: every series was begun, or is another name of one that was. */
 async function syncEach(
   house: OpenHouse,
   selection: Selection,
   runId: string,
   signals: Signals,
   { seriesAtOnce = SERIES_AT_ONCE, onDone }: SyncOptions,
-): Promise<SeriesOutcome[]> {
+): Promise<{ readonly outcomes: readonly SeriesOutcome[]; readonly isAll: boolean }> {
   const venues = new Venues(house)
   const wishes = selection.series.map((series): Wish => wishOf(selection, series, runId))
   const outcomes: SeriesOutcome[] = []
   const ended = new Map<string, EverybarError>()
-  const each = async (wish: Wish): Promise<SeriesOutcome> => {
+  const begun = new Set<string>()
+  /** A series that goes by two names is worked on once, unless other ends are wished for. */
+  const isNew = ({ series, from, to }: Wish): boolean => {
+    const key = JSON.stringify([seriesId(series), from, to])
+    if (!begun.has(key)) return begun.add(key).size > 0
+    house.onEvent({ event: 'series_named_twice', level: 'warn', series: seriesId(series) })
+    return false
+  }
+  const each = async (wish: Wish): Promise<SeriesOutcome | undefined> => {
     const { venue } = wish.series.instrument
     const known = ended.get(venue)
     if (known) return notTried(wish.series, known)
-    const outcome = await syncOne(house, venues, wish, signals)
-    const end = outcome.errors.find(({ code }) => endsVenue.has(code))
+    const outcome = await syncOne(house, venues, wish, { signals, isNew })
+    const end = outcome?.errors.find(({ code }) => endsVenue.has(code))
     if (end) ended.set(venue, end)
     return outcome
   }
   const notStopped = (function* () {
     for (const wish of wishes) if (!signals.stop.aborted) yield wish
   })()
+  let taken = 0
   for await (const { result } of runChunks(notStopped, each, { concurrency: seriesAtOnce })) {
+    taken++
     if (!result) continue
     outcomes.push(result)
     onDone?.(seriesReport(result), outcomes.length)
   }
-  return outcomes
+  return { outcomes, isAll: taken === wishes.length }
 }
 
 const isSkipped = ({ errors }: SeriesOutcome, { maySkip }: SyncOptions): boolean =>
   maySkip !== undefined && errors.length > 0 && errors.every(maySkip)
 
-/** A venue that cannot be asked what a symbol is fails that series, and no other. */
+/** A venue that cannot be asked what a symbol is fails that series, and no other. `undefined` where it is not new. */
 async function syncOne(
   house: OpenHouse,
   venues: Venues,
   wish: Wish,
-  signals: Signals,
-): Promise<SeriesOutcome> {
+  { signals, isNew }: { readonly signals: Signals; readonly isNew: (wish: Wish) => boolean },
+): Promise<SeriesOutcome | undefined> {
   try {
     const series = await house.venues.introduce(wish.series, { ...house, signal: signals.stop })
-    return await syncSeries(house, venues, { ...wish, series }, signals)
+    const own = { ...wish, series }
+    return isNew(own) ? await syncSeries(house, venues, own, signals) : undefined
   } catch (error) {
     const failure = asError(error)
     if (failure.code.startsWith('ledger.')) throw error

@@ -1,8 +1,8 @@
 import type { KiteSummary, Selection, SyncReport } from '../app/api.ts'
 import type { KitePlan } from '../app/kite-import.ts'
+import { syncExitCode } from '../app/run-exit-code.ts'
 import { EverybarError } from '../model/errors.ts'
 import type { Cli } from './cli.ts'
-import { exitCodeOfProblems, exitCodes } from './exit-code.ts'
 import { counted, duration, number } from './format.ts'
 import type { Outcome } from './output.ts'
 import { noteProblems } from './problems.ts'
@@ -27,7 +27,7 @@ export async function syncWithKite(
     if (series.length === 0) return nothing
     const { sync } = await import('../app/commands.ts')
     const report = await sync(ctx, { ...also, series })
-    return outcomeOf(cli, report, syncText(report))
+    return outcomeOf(cli, report, syncText(report), ctx.signal)
   }
   if (series.length === 0) refuseRange(flags)
   const { importKite } = await import('../app/kite-import.ts')
@@ -39,7 +39,7 @@ export async function syncWithKite(
   const own = { ...report, series: report.series.filter(({ series: id }) => !id.startsWith('kite:')) }
   const rows = report.series.length <= ROWS_MAX ? report : own
   const text = [...(rows.series.length > 0 ? [syncText(rows)] : []), kiteText(report, report.kite!)]
-  return outcomeOf(cli, report, text.join('\n\n'))
+  return outcomeOf(cli, report, text.join('\n\n'), ctx.signal)
 }
 
 function disabled(cli: Cli): Outcome {
@@ -96,17 +96,10 @@ function kiteText({ durationMs, requests, runId, interrupted }: SyncReport, kite
   return lines.join('\n')
 }
 
-function outcomeOf(cli: Cli, report: SyncReport, text: string): Outcome {
+function outcomeOf(cli: Cli, report: SyncReport, text: string, signal: AbortSignal): Outcome {
   const left = new Set((report.kite?.skipped ?? []).map(({ series }) => series))
   const problems = report.series.filter(({ series }) => !left.has(series)).flatMap((one) => one.problems)
   noteProblems(cli, problems)
-  return { data: report, text, exitCode: exitCodeOf(report, problems), runId: report.runId, report: true }
-}
-
-function exitCodeOf(report: SyncReport, problems: SyncReport['series'][number]['problems']): number {
-  const code = report.complete ? exitCodes.complete : exitCodeOfProblems(problems)
-  // Whatever the reasons: an import that got nothing at all has failed.
-  const nothing =
-    report.kite?.allFailed === true && code !== exitCodes.loginExpired && code !== exitCodes.temporary
-  return nothing ? exitCodes.failed : code
+  const exitCode = syncExitCode(report, signal)
+  return { data: report, text, exitCode, runId: report.runId, report: true }
 }

@@ -1,5 +1,5 @@
+import { exitCodes } from '../model/exit-code.ts'
 import type { Surroundings } from './cli.ts'
-import { exitCodes } from './exit-code.ts'
 import { writeError } from './output.ts'
 import { runCommandLine, verbosityOf } from './run.ts'
 import { watchLauncher } from './signals.ts'

@@ -1,6 +1,6 @@
 import { EverybarError, messageOf } from '../model/errors.ts'
+import { exitCodeOfError, exitCodes } from '../model/exit-code.ts'
 import { printable, printableJson } from '../model/text.ts'
-import { exitCodeOfError, exitCodes } from './exit-code.ts'
 
 /** What a command hands back; the caller prints it and leaves with `exitCode`. */
 export interface Outcome {

@@ -1,7 +1,7 @@
 import type { Command, CommanderError } from 'commander'
 import { EverybarError } from '../model/errors.ts'
+import { exitCodes } from '../model/exit-code.ts'
 import { type Cli, type GlobalFlags, makeCli, type Surroundings } from './cli.ts'
-import { exitCodes } from './exit-code.ts'
 import { type Outcome, type Verbosity, writeError, writeOutcome } from './output.ts'
 import { buildProgram, type Runner, usageError } from './program.ts'
 import { listenForStop, type Stop } from './signals.ts'

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { EverybarError } from '../model/errors.ts'
-import { exitCodes } from './exit-code.ts'
+import { exitCodes } from '../model/exit-code.ts'
 
 type StopSignal = 'SIGINT' | 'SIGTERM'
 
@@ -39,6 +39,7 @@ export function listenForStop(onFirst: (signal: StopSignal) => void): Stop {
       new EverybarError('cli.interrupted', `stopped by ${name}`, {
         recovery: 'retry',
         hint: 'Run the same command again: it goes on where it stopped.',
+        cause: name,
       }),
     )
   }

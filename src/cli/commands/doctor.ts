@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { Check } from '../../app/commands.ts'
 import { EverybarError, messageOf } from '../../model/errors.ts'
-import { exitCodes } from '../exit-code.ts'
+import { exitCodes } from '../../model/exit-code.ts'
 import { localChecks } from '../local-checks.ts'
 import type { Runner } from '../program.ts'
 import { table } from '../table.ts'

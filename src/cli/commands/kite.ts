@@ -1,9 +1,9 @@
 import { createInterface } from 'node:readline/promises'
 import type { Command } from 'commander'
 import { EverybarError } from '../../model/errors.ts'
+import { exitCodes } from '../../model/exit-code.ts'
 import { iso } from '../../model/time.ts'
 import type { Cli } from '../cli.ts'
-import { exitCodes } from '../exit-code.ts'
 import type { Runner } from '../program.ts'
 
 export function define(command: Command, run: Runner): void {

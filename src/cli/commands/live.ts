@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { isLevel, type LiveReport } from '../../app/live-state.ts'
 import type { Cli } from '../cli.ts'
-import { exitCodes } from '../exit-code.ts'
+import { exitCodes } from '../../model/exit-code.ts'
 import { counted, duration, number, time } from '../format.ts'
 import type { Runner } from '../program.ts'
 import { openSelectionOptions, readSelection, type SelectionOptions } from '../selection.ts'

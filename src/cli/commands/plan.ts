@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { PlanReport } from '../../app/api.ts'
-import { exitCodeOfProblems, exitCodes } from '../exit-code.ts'
+import { exitCodeOfProblems, exitCodes } from '../../model/exit-code.ts'
 import { bytes, counted, duration, number, time } from '../format.ts'
 import { noteProblems } from '../problems.ts'
 import type { Runner } from '../program.ts'

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { ReconcileReport } from '../../app/databases.ts'
-import { exitCodes } from '../exit-code.ts'
+import { exitCodes } from '../../model/exit-code.ts'
 import { counted, number, time } from '../format.ts'
 import type { Runner } from '../program.ts'
 import { readSelectionIfAny, type SelectionOptions, selectionOptions } from '../selection.ts'

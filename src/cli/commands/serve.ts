@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { ServiceReport } from '../../app/service.ts'
-import { exitCodes } from '../exit-code.ts'
+import { exitCodes } from '../../model/exit-code.ts'
 import { duration, number, time } from '../format.ts'
 import type { Runner } from '../program.ts'
 import { openSelectionOptions, readSelectionIfAny, type SelectionOptions } from '../selection.ts'

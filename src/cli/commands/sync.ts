@@ -1,10 +1,10 @@
 import type { Command } from 'commander'
 import type { Selection } from '../../app/api.ts'
+import { syncExitCode } from '../../app/run-exit-code.ts'
 import { EverybarError } from '../../model/errors.ts'
 import { timeRange } from '../../model/time.ts'
 import { readWhen } from '../../model/when.ts'
 import type { Cli } from '../cli.ts'
-import { exitCodeOfProblems, exitCodes } from '../exit-code.ts'
 import { type HistoryOptions, historyOptions, readHistoryOptions } from '../history-flags.ts'
 import type { Runner } from '../program.ts'
 import { readSelection, readSelectionIfAny, type SelectionOptions, selectionOptions } from '../selection.ts'
@@ -24,11 +24,14 @@ export function define(command: Command, run: Runner): void {
         const selection = { ...(await readSelection(cli, operands, options)), ...recheck }
         const { sync } = await import('../../app/commands.ts')
         const { noteProblems } = await import('../problems.ts')
-        const report = await sync(await cli.app(), selection)
+        const ctx = await cli.app()
+        const report = await sync(ctx, selection)
         cli.finish()
-        const problems = report.series.flatMap((one) => one.problems)
-        noteProblems(cli, problems)
-        const exitCode = report.complete ? exitCodes.complete : exitCodeOfProblems(problems)
+        noteProblems(
+          cli,
+          report.series.flatMap((one) => one.problems),
+        )
+        const exitCode = syncExitCode(report, ctx.signal)
         return { data: report, text: syncText(report), exitCode, runId: report.runId, report: true }
       }),
     )

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { exitCodeOf, exitCodeOfError, exitCodeOfProblems } from '../../src/cli/exit-code.ts'
 import { EverybarError, type Recovery } from '../../src/model/errors.ts'
+import { exitCodeOf, exitCodeOfError, exitCodeOfProblems } from '../../src/model/exit-code.ts'
 
 describe('the exit code of an error', () => {
   test.each<[code: string, recovery: Recovery, exitCode: number]>([
@@ -15,6 +15,8 @@ describe('the exit code of an error', () => {
     ['time.bad-range', 'abort', 2],
     ['source.unknown-symbol', 'abort', 2],
     ['source.unknown-timeframe', 'abort', 2],
+    ['source.no-bars', 'abort', 2],
+    ['sync.no-bars', 'abort', 1],
     ['app.unknown-venue', 'abort', 2],
     ['root.not-a-folder', 'abort', 2],
     ['query.bad-sql', 'abort', 2],

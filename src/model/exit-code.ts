@@ -1,6 +1,6 @@
-import { EverybarError, type Recovery } from '../model/errors.ts'
+import { EverybarError, isEverybarError, type Recovery } from './errors.ts'
 
-/** What the process says as it leaves; each is a promise to scripts. */
+/** What a process says as it leaves, and a run in the ledger; each is a promise to scripts. */
 export const exitCodes = {
   complete: 0,
   failed: 1,
@@ -23,6 +23,7 @@ const byCode: readonly (readonly [pattern: RegExp, exitCode: number])[] = [
   [/^(cli|app)\.(unexpected|not-built)$/, exitCodes.failed],
   [/^(cli|config|series|timeframe|time)\./, exitCodes.usage],
   [/^[a-z]+\.(unknown|unsupported|bad-option|bad-faults|not-served)(-[a-z-]+)?$/, exitCodes.usage],
+  [/^source\.no-bars$/, exitCodes.usage],
   [/^root\.not-a-folder$/, exitCodes.usage],
   [/^serve\.no-token$/, exitCodes.usage],
   [/^certificate\.(not-adjoining|conflict|not-readable)$/, exitCodes.usage],
@@ -41,6 +42,14 @@ export function exitCodeOf(code: string, recovery?: Recovery): number {
 
 export const exitCodeOfError = (error: unknown): number =>
   error instanceof EverybarError ? exitCodeOf(error.code, error.recovery) : exitCodes.failed
+
+/**
+ * The exit code of what was stopped with something left to do.
+ *
+ * @param reason of the signal that stopped it; its cause is the name of the process signal, where there was one.
+ */
+export const exitCodeOfStop = (reason: unknown): number =>
+  isEverybarError(reason) && reason.cause === 'SIGTERM' ? exitCodes.terminated : exitCodes.interrupted
 
 /** Of several problems the one a person has to see to first; anything else just leaves the range incomplete. */
 const worstFirst = [exitCodes.corrupt, exitCodes.loginExpired, exitCodes.usage] as const
