@@ -9,8 +9,15 @@ export interface PassState {
   readonly running: boolean
   readonly lastStartedAtMs: EpochMs | null
   readonly lastEndedAtMs: EpochMs | null
-  /** Whether nothing was left open by the last one; `null` before the first has ended. */
+  /** Whether nothing was left open by the last one, and no series left out of it; `null` before the first has ended. */
   readonly lastComplete: boolean | null
+}
+
+/** What a pass is to make complete. */
+export interface Wanted {
+  readonly selection: Selection
+  /** Whether no series was left out, for want of a beginning. */
+  readonly isAll: boolean
 }
 
 export interface PassOptions {
@@ -19,7 +26,7 @@ export interface PassOptions {
   /** Once aborted what is under way is finished, and nothing begins. */
   readonly stop: AbortSignal
   /** What is to be made complete now; asked before each pass. */
-  readonly selection: () => Selection
+  readonly wanted: () => Wanted
 }
 
 export interface Passes {
@@ -33,7 +40,7 @@ export interface Passes {
  * or an evicted answer has left behind is filled without a person. The first pass begins after `everyMs`. Each is a run in
  * the ledger; what happens to one series is in its report.
  */
-export function keepComplete(house: OpenHouse, { everyMs, stop, selection }: PassOptions): Passes {
+export function keepComplete(house: OpenHouse, { everyMs, stop, wanted }: PassOptions): Passes {
   let state: PassState = {
     passes: 0,
     running: false,
@@ -46,18 +53,18 @@ export function keepComplete(house: OpenHouse, { everyMs, stop, selection }: Pas
     for (;;) {
       await clock.sleep(everyMs, stop).catch(() => {})
       if (stop.aborted) return
-      const wanted = selection()
-      if (wanted.series.length === 0) continue
+      const { selection, isAll } = wanted()
+      if (selection.series.length === 0) continue
       state = { ...state, running: true, lastStartedAtMs: clock.nowMs() }
       // A signal of its own: what listens to it goes with the pass.
       const options = { command: 'completeness', keep: 'notable' } as const
-      const report = await syncAll(house, wanted, AbortSignal.any([stop]), options)
+      const report = await syncAll(house, selection, AbortSignal.any([stop]), options)
       state = {
         ...state,
         passes: state.passes + 1,
         running: false,
         lastEndedAtMs: clock.nowMs(),
-        lastComplete: report.complete,
+        lastComplete: report.complete && isAll,
       }
     }
   }

@@ -1,4 +1,4 @@
-import type { LiveState } from '../pipeline/live-state.ts'
+import type { LiveSeriesState, LiveState } from '../pipeline/live-state.ts'
 
 export type { LiveSeriesState, LiveState } from '../pipeline/live-state.ts'
 
@@ -19,6 +19,11 @@ export interface LiveRun {
   readonly done: Promise<LiveReport>
 }
 
-/** Whether every series is where it is due. */
-export const isLevel = ({ series }: LiveState): boolean =>
-  series.every(({ doneMs, lagMs }) => doneMs !== null && lagMs === 0)
+/** Whether every series is where it is due, and every store has its bars. */
+export const isLevel = ({ series }: LiveState): boolean => series.every((one) => standing(one) === 'level')
+
+/** `level`, `behind` (late, or a store lacks bars of it), or `waiting`: not reached once since the start. */
+export const standing = ({ doneMs, lagMs, behind }: LiveSeriesState): 'level' | 'behind' | 'waiting' => {
+  if (doneMs === null) return 'waiting'
+  return lagMs === 0 && behind.length === 0 ? 'level' : 'behind'
+}

@@ -3,7 +3,7 @@ import type { Clock } from '../model/events.ts'
 import type { HouseReadings } from '../telemetry/house-metrics.ts'
 import type { OpenHouse } from './house.ts'
 import { jobsOf, offlineGaps, offlineRange } from './inspect.ts'
-import type { LiveSeriesState } from './live-state.ts'
+import { standing } from './live-state.ts'
 import { missingByClass } from './report.ts'
 import type { ServiceState } from './service.ts'
 
@@ -22,9 +22,9 @@ export function serviceReadings(house: OpenHouse, { state, droppedLogLines }: Re
     usage: () => house.fetcher.usage(),
     waitedMs: () => house.fetcher.stats().waitedMs,
     lags: async () =>
-      (state().live?.series ?? [])
-        .filter(({ doneMs }) => doneMs !== null)
-        .map(({ series, lagMs }) => ({ series, seconds: lagMs / 1_000 })),
+      (state().live?.series ?? []).flatMap(({ series, lagMs }) =>
+        lagMs === null ? [] : [{ series, seconds: lagMs / 1_000 }],
+      ),
     watched: () => countBy(state().live?.series ?? [], standing),
     gaps: async () => (await counted()).gaps,
     slices: async () => (await counted()).slices,
@@ -32,10 +32,6 @@ export function serviceReadings(house: OpenHouse, { state, droppedLogLines }: Re
     ...(droppedLogLines && { droppedLogLines }),
   }
 }
-
-/** `level`, `behind`, or `waiting`: not reached once since the start. */
-const standing = ({ doneMs, lagMs }: LiveSeriesState): 'level' | 'behind' | 'waiting' =>
-  doneMs === null ? 'waiting' : lagMs > 0 ? 'behind' : 'level'
 
 function countBy<T>(items: readonly T[], keyOf: (item: T) => string): Record<string, number> {
   const counts: Record<string, number> = { level: 0, behind: 0, waiting: 0 }

@@ -1,11 +1,11 @@
 import type { EverybarEvent } from '../model/events.ts'
-import { type Series, seriesId } from '../model/series.ts'
+import { seriesId } from '../model/series.ts'
 import type { EpochMs } from '../model/time.ts'
 import { SeriesTurns } from '../pipeline/turns.ts'
 import { type HouseMetrics, houseMetrics } from '../telemetry/house-metrics.ts'
 import type { Selection } from './api.ts'
 import type { AppContext } from './commands.ts'
-import { keepComplete, type Passes, type PassState } from './completeness.ts'
+import { keepComplete, type Passes, type PassState, type Wanted } from './completeness.ts'
 import { type OpenHouse, openHouse } from './house.ts'
 import { lastRunMs, workOf } from './job-work.ts'
 import { type JobState, type JobsRun, startJobs } from './jobs.ts'
@@ -125,7 +125,7 @@ function startParts(
   const everyMs = config.serve.completeness_seconds * 1_000
   const passes =
     live && everyMs > 0
-      ? keepComplete(house, { everyMs, stop, selection: () => begun(selection, live.state()) })
+      ? keepComplete(house, { everyMs, stop, wanted: () => begun(house, selection, live.state()) })
       : undefined
   const jobs = startJobs({
     jobs: config.jobs,
@@ -139,9 +139,11 @@ function startParts(
 }
 
 /** The series that have a beginning: where a new one begins is for the live part to say. */
-function begun(selection: Selection, { series }: LiveState): Selection {
-  const known = new Set(series.filter(({ doneMs }) => doneMs !== null).map((one) => one.series))
-  return { ...selection, series: selection.series.filter((one: Series) => known.has(seriesId(one))) }
+function begun({ venues }: OpenHouse, selection: Selection, { series: followed }: LiveState): Wanted {
+  const known = new Set(followed.filter(({ doneMs }) => doneMs !== null).map((one) => one.series))
+  const series = selection.series.filter((one) => known.has(seriesId(venues.canonical(one))))
+  const isAll = followed.every((one) => known.has(one.series))
+  return { selection: { ...selection, series }, isAll }
 }
 
 const stateOf = ({ live, passes, jobs }: Parts): Omit<ServiceState, 'startedAtMs'> => ({

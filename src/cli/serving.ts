@@ -8,7 +8,8 @@ export async function serving(
   selection: Partial<Selection>,
   parts: 'all' | 'live',
 ): Promise<ServiceReport> {
-  const context = await cli.app()
+  const { tellingErrors } = await import('./live-errors.ts')
+  const context = tellingErrors(cli, await cli.app())
   const { runServer } = await import('../web/data-server.ts')
   const { droppedLogLines } = cli
   const command = parts === 'live' ? 'live' : 'serve'

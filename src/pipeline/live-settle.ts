@@ -51,6 +51,11 @@ export class LiveSettler {
     }
   }
 
+  /** Stores that lack bars of a series. */
+  storesBehind(id: string): string[] {
+    return [...this.behind].flatMap(([name, behind]) => (behind.has(id) ? [name] : []))
+  }
+
   /** Resolves when the ledger knows the answer and every store that could has its bars. */
   add(caught: Caught): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()

@@ -1,12 +1,13 @@
 import { weightOf } from '../chunking/definitions.ts'
-import { EverybarError, isEverybarError, messageOf } from '../model/errors.ts'
+import { EverybarError, isEverybarError } from '../model/errors.ts'
 import type { Series } from '../model/series.ts'
 import type { EpochMs } from '../model/time.ts'
 import { widthMsMax } from '../model/timeframe.ts'
 import { type House, jobOf } from './house.ts'
+import { askAloud } from './live-ask.ts'
 import { LiveClocks } from './live-clocks.ts'
 import { behindTheGate } from './live-gate.ts'
-import { LiveSeries } from './live-series.ts'
+import { LiveSeries, noneToFollow } from './live-series.ts'
 import { LiveSettler } from './live-settle.ts'
 import type { LiveState } from './live-state.ts'
 import { BEHIND_MAX, Tail, type TailAnswer } from './live-tail.ts'
@@ -48,7 +49,7 @@ const REPLAY_EVERY_MS = 15_000
 export class Live {
   readonly #house: House
   readonly #options: LiveOptions
-  readonly #series: readonly LiveSeries[]
+  #series: readonly LiveSeries[]
   readonly #clocks: LiveClocks
   readonly #settler: LiveSettler
   /** The house of everything that may wait. */
@@ -82,7 +83,9 @@ export class Live {
       startedAtMs: this.#startedAtMs,
       cycles: this.#cycles,
       lastCycleAtMs: this.#lastCycleAtMs,
-      series: this.#series.map((one) => one.state(one.tail && this.#clocks.known(one.tail.job))),
+      series: this.#series.map((one) =>
+        one.state(one.tail && this.#clocks.known(one.tail.job), this.#settler.storesBehind(one.id)),
+      ),
     }
   }
 
@@ -156,7 +159,7 @@ export class Live {
       due: due.length,
       failed,
       rows: this.#settler.inserted - before,
-      lag_ms: Math.max(0, ...this.state().series.map(({ lagMs }) => lagMs)),
+      lag_ms: Math.max(0, ...this.state().series.map(({ lagMs }) => lagMs ?? 0)),
       duration_ms: Math.round(clock.monotonicMs() - startedAt),
     })
   }
@@ -172,7 +175,7 @@ export class Live {
         if (!one.tail || one.tail.behind(clock) > BEHIND_MAX) return this.#fallsBehind(one)
         // A slice that ends gives way to the next one.
         while (one.tail.behind(clock) > 0 && !this.#stopped) {
-          const answer = await this.#ask(one.tail)
+          const answer = await askAloud(this.#house, one.tail, clock, this.#options.signals.hardStop)
           if (answer.kind === 'unfit') return this.#fallsBehind(one, answer.reason)
           if (answer.kind === 'not-yet') {
             one.late(this.#house.clock.monotonicMs(), one.tail.nextDueMs(clock) - clock.nowMs())
@@ -197,31 +200,6 @@ export class Live {
     // What looked like the end of the series was a pause.
     if (answer.fresh.length > 0)
       await forgetPassedEnd(this.#house, tail.job, { startMs: 0, endMs: tail.doneMs })
-  }
-
-  async #ask(tail: Tail): Promise<TailAnswer> {
-    const { onEvent, clock } = this.#house
-    const startedMs = clock.monotonicMs()
-    const base = { series: tail.job.id }
-    const spent = () => Math.round(clock.monotonicMs() - startedMs)
-    onEvent({ event: 'fetch_start', level: 'debug', ...base })
-    try {
-      const answer = await tail.ask(this.#clocks.known(tail.job)!, this.#options.signals.hardStop)
-      const rows = answer.kind === 'bars' ? answer.fresh.length : 0
-      onEvent({
-        event: 'fetch_ok',
-        level: 'debug',
-        ...base,
-        rows,
-        outcome: answer.kind,
-        duration_ms: spent(),
-      })
-      return answer
-    } catch (error) {
-      const code = isEverybarError(error) ? error.code : 'app.unexpected'
-      onEvent({ event: 'fetch_error', ...base, code, error: messageOf(error), duration_ms: spent() })
-      throw error
-    }
   }
 
   /** Leaves a series to the ordinary way. */
@@ -269,6 +247,8 @@ export class Live {
   async #level(one: LiveSeries, closing: boolean): Promise<void> {
     const { introduce, signals, turns, onLevel } = this.#options
     const series = await introduce(one.wish.series, signals.stop)
+    one.introduced(series)
+    if (this.#isTwice(one)) return
     const job = jobOf(this.#house, series)
     const clock = await this.#clocks.clockOf(job, signals.stop)
     const first = one.tail === undefined && one.wantedToMs === undefined
@@ -378,15 +358,32 @@ export class Live {
     this.#woken = Promise.withResolvers<void>()
   }
 
+  /** A series that goes by two names is followed once. */
+  #isTwice(one: LiveSeries): boolean {
+    if (!this.#series.some((other) => other !== one && other.id === one.id)) return false
+    this.#series = this.#series.filter((other) => other !== one)
+    this.#house.onEvent({ event: 'series_named_twice', level: 'warn', series: one.id })
+    return true
+  }
+
   #failed(one: LiveSeries, error: unknown): void {
-    if (this.#stopped && !isEverybarError(error)) return
-    const { code, message } = one.failed(error, this.#house.clock.monotonicMs())
+    if (this.#isStop(error)) return
+    const { code, message, hint, recovery } = one.failed(error, this.#house.clock.monotonicMs())
     if (code.startsWith('ledger.')) this.#ends(error)
-    this.#house.onEvent({ event: 'live_error', level: 'warn', series: one.id, code, message })
+    const level = recovery === 'abort' ? 'error' : 'warn'
+    this.#house.onEvent({ event: 'live_error', level, series: one.id, code, message, hint })
+    if (this.#series.every(({ isMistake }) => isMistake)) this.#ends(noneToFollow(this.state().series))
+  }
+
+  /** Whether an error only says that it was stopped. */
+  #isStop(error: unknown): boolean {
+    const { stop } = this.#options.signals
+    if (!isEverybarError(error)) return this.#stopped
+    return stop.aborted && isEverybarError(stop.reason, error.code)
   }
 
   #ends(error: unknown): void {
-    if (this.#options.signals.stop.aborted && !isEverybarError(error)) return
+    if (this.#options.signals.stop.aborted && (!isEverybarError(error) || this.#isStop(error))) return
     this.#fatal ??= { error }
     this.#wake()
   }

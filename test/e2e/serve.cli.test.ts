@@ -18,7 +18,12 @@ interface Line {
 
 let venue: Simulator
 beforeAll(async () => {
-  venue = await startSimulator({ seed: 3, weightLimit: 1e9, fromMs: Date.now() - 9 * 3_600_000 })
+  venue = await startSimulator({
+    seed: 3,
+    symbols: ['BTCUSD', 'BTCUSDT', 'ETHUSDT'],
+    weightLimit: 1e9,
+    fromMs: Date.now() - 9 * 3_600_000,
+  })
 })
 afterAll(() => venue.close())
 
@@ -240,5 +245,81 @@ describe('everybar live', () => {
         },
       })
       expect(linesOf(result.stdout).map(({ event }) => event)).not.toContain('serve_started')
+    }))
+
+  test('a store that is down: neither level nor complete, whoever asks', () =>
+    inFolder(async (cwd) => {
+      const root = join(cwd, 'root')
+      writeFileSync(
+        join(cwd, 'everybar.yaml'),
+        'stores: { postgres: { url: "postgres://nobody@127.0.0.1:1/nothing" } }\n',
+      )
+      const args = ['live', BTC, '--from', '-5h', '--root', root, '--http', '--port', '0']
+      const { result, log, asked } = await serving(args, {
+        cwd,
+        ask: async (url) => {
+          const behind = /^everybar_series_watched\{state="behind"\} 1$/m
+          while (!behind.test(await (await fetch(`${url}/metrics`)).text()))
+            await new Promise((next) => setTimeout(next, 100))
+        },
+      })
+      expect(asked).toBeUndefined()
+      expect(result.code).toBe(143)
+      expect(log.find(({ event }) => event === 'run_finished')).toMatchObject({ complete: false })
+      expect(log.map(({ event }) => event)).not.toContain('replayed')
+      const runs = (await runHere(['runs', 'list', '--root', root, '--json'], { cwd })).json()
+      expect(runs.data).toMatchObject([{ command: 'live', exitCode: 143 }])
+    }))
+
+  test('series that can never be followed: each said on stderr once, with a hint, and exit 2 where all are', () =>
+    inFolder(async (root) => {
+      const env = {
+        EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url,
+        EVERYBAR__SOURCES__CCXT__BASE_URL: venue.url,
+      }
+      const wrong = ['binance:spot:NOPE:1m', 'kraken:spot:BTC/USD:2h']
+      const all = await runCli(['live', ...wrong, '--root', root], { env })
+      expect(all.code).toBe(2)
+      const errors = all.stderr.split('\n').filter((line) => line.startsWith('error['))
+      expect(errors).toHaveLength(3)
+      expect(errors.slice(0, 2).sort()).toEqual([
+        expect.stringMatching(/^error\[source\.unknown-symbol\] binance:spot:NOPE:1m: /),
+        expect.stringMatching(/^error\[source\.unknown-timeframe\] kraken:spot:\S+:2h: /),
+      ])
+      expect(errors[2]).toMatch(/^error\[series\.none-to-follow\] /)
+      expect(all.stderr.match(/^hint: ./gm)).toHaveLength(3)
+
+      const { result, log } = await serving(['serve', BTC, wrong[0]!, '--root', root, '--port', '0'], {
+        ask: async (url) => {
+          const failed = async () =>
+            /"failures":([2-9]|\d\d)/.test(await (await fetch(`${url}/api/v1/status`)).text())
+          while (!(await failed())) await new Promise((next) => setTimeout(next, 100))
+        },
+      })
+      expect(result.code).toBe(143)
+      expect(result.stderr.match(/^error\[/gm)).toHaveLength(1)
+      expect(log.find(({ event }) => event === 'live_error')).toMatchObject({
+        ...{ level: 'error', series: wrong[0], hint: expect.stringMatching(/./) },
+      })
+    }))
+
+  test('stopped with a request in flight: that is no error of its series', () =>
+    inFolder(async (root) => {
+      venue.setFaults('stall@2..')
+      venue.resetStats()
+      try {
+        const args = ['serve', BTC, '--from', '-5h', '--root', root, '--port', '0']
+        const { result, log } = await serving(args, {
+          ask: async () => {
+            while (venue.log().filter(({ path }) => path.endsWith('/klines')).length < 2)
+              await new Promise((next) => setTimeout(next, 20))
+          },
+        })
+        expect(result.code).toBe(143)
+        expect(log.map(({ event }) => event)).toContain('run_finished')
+        expect(log.map(({ event }) => event)).not.toContain('live_error')
+      } finally {
+        venue.setFaults('')
+      }
     }))
 })

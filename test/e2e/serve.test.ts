@@ -35,6 +35,7 @@ const standing =
         doneMs: NOW,
         dueMs: NOW,
         lagMs: 0,
+        behind: [],
         failures: 0,
         ...one,
       })),

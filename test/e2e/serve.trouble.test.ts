@@ -40,7 +40,9 @@ describe('trouble from the start: it is told, and the rest goes on', () => {
     expect(found.fresh).toContain(`1 of 2 series late: ${NOPE} not reached yet (source.unknown-symbol)`)
     expect((await at.json(`/api/v1/bars?series=${BTC}&limit=5`)).bars).toHaveLength(5)
     const told = at.events.filter(({ event, series }) => event === 'live_error' && series === NOPE)
-    expect(told[0]).toMatchObject({ level: 'warn', code: 'source.unknown-symbol' })
+    expect(told[0]).toMatchObject({
+      ...{ level: 'error', code: 'source.unknown-symbol', hint: expect.stringMatching(/./) },
+    })
   })
 
   test('a venue that does not answer, and then does', async () => {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { isLevel, type LiveReport } from '../../app/live-state.ts'
-import type { Cli } from '../cli.ts'
 import { exitCodes } from '../../model/exit-code.ts'
+import type { Cli } from '../cli.ts'
 import { counted, duration, number, time } from '../format.ts'
 import type { Runner } from '../program.ts'
 import { openSelectionOptions, readSelection, type SelectionOptions } from '../selection.ts'
@@ -45,21 +45,25 @@ async function follow(cli: Cli, operands: readonly string[], options: LiveOption
     return (await serving(cli, selection, 'live')).live!
   }
   const { live } = await import('../../app/commands.ts')
-  const report = await live(await cli.app(), selection)
+  const { tellingErrors } = await import('../live-errors.ts')
+  const report = await live(tellingErrors(cli, await cli.app()), selection)
   cli.finish()
   return report
 }
 
 /** How each series stood when it was stopped. */
 export function liveText({ cycles, bars, durationMs, state, runId }: LiveReport): string {
-  const rows = state.series.map(({ series, doneMs, lagMs, lastError }) => [
+  const rows = state.series.map(({ series, doneMs, lagMs, behind, lastError }) => [
     series,
     time(doneMs),
-    duration(lagMs),
+    lagMs === null ? '-' : duration(lagMs),
+    behind.join(', ') || '-',
     lastError ? lastError.code : '-',
   ])
   const work = `${counted(cycles, 'cycle')}, ${number(bars)} new bars in ${duration(durationMs)}, run ${runId}`
-  return [table(['series', 'complete up to', right('lag'), 'last error'], rows), '', `stopped; ${work}`].join(
-    '\n',
-  )
+  return [
+    table(['series', 'complete up to', right('lag'), 'stores behind', 'last error'], rows),
+    '',
+    `stopped; ${work}`,
+  ].join('\n')
 }
