@@ -29,7 +29,7 @@ const atBigQuery: Readonly<Record<string, string>> = {
 export function collectorLog(next: OnEvent, process: ProcessFields): OnEvent {
   return (event) => {
     if (event.event === 'progress') return
-    next({ ...process, ...seriesFields(event), ...event, ...waits(event), event: nameOf(event) })
+    next({ ...process, ...seriesFields(event), ...inTheirUnits(event), event: nameOf(event) })
   }
 }
 
@@ -49,5 +49,6 @@ function seriesFields({ series, venue, bucket }: EverybarEvent): Readonly<Record
   return typeof bucket === 'string' ? { exchange: bucket.split('.')[0]! } : {}
 }
 
-const waits = ({ waitMs }: EverybarEvent): Readonly<Record<string, number>> =>
-  typeof waitMs === 'number' ? { wait_ms: Math.round(waitMs) } : {}
+function inTheirUnits({ waitMs, ...event }: EverybarEvent): EverybarEvent {
+  return typeof waitMs === 'number' ? { ...event, wait_ms: Math.round(waitMs) } : event
+}

@@ -52,7 +52,10 @@ export function houseMetrics({ version, symbolLabel = false }: HouseMetricsOptio
   const bars = registry.counter('everybar_bars_written_total', 'Bars committed, by store.')
   const storeErrors = registry.counter('everybar_store_errors_total', 'Commits that failed, by store.')
   const requests = registry.counter('everybar_requests_total', 'Requests for bars, by venue and outcome.')
-  const retries = registry.counter('everybar_request_retries_total', 'Tries after the first, by venue.')
+  const retries = registry.counter(
+    'everybar_request_retries_total',
+    'Tries after the first, by what made them needed.',
+  )
   const seconds = registry.histogram(
     'everybar_request_duration_seconds',
     'From asking for a slice to its answer, waits included.',

@@ -260,5 +260,9 @@ describe("a collector's names", () => {
     ],
   ])('%o', (event, expected) => expect(seen(event)[0]).toMatchObject(expected))
 
+  test('a wait is told once', () => {
+    expect(seen({ event: 'fetch_retry', waitMs: 12.4 })[0]).not.toHaveProperty('waitMs')
+  })
+
   test('progress is for screens', () => expect(seen({ event: 'progress' })).toEqual([]))
 })
