@@ -1,11 +1,11 @@
 import type { Ledger, SliceRecord } from '../ledger/ledger.ts'
 import { type ArchiveListing, markReconciled, reconcile } from '../ledger/reconcile.ts'
 import { isEverybarError } from '../model/errors.ts'
-import { parseCompositeKey, type Slice, slice } from '../model/slice.ts'
 import { levelAskedAgain, newerRecord } from './asked-again.ts'
 import { knownEdge } from './edges.ts'
 import { levelEvidence } from './evidence.ts'
 import type { House, SeriesJob } from './house.ts'
+import { sliceAnswered } from './own-slice.ts'
 import { olderAnswers, settleable } from './slice-answers.ts'
 
 /**
@@ -75,7 +75,7 @@ export async function recordFor(
 ) {
   try {
     const current = await house.archive.get(job.folder, sliceId)
-    const own = current && sliceOfKey(job, current.meta.sliceKey)
+    const own = current && (await sliceAnswered(job, current.meta))
     if (!own || own.id !== sliceId) return undefined // none of ours
     const answers = [...(await olderAnswers(house, job, sliceId, current)), current]
     return (await settleable(job, own, answers, anchorMs)).record
@@ -84,12 +84,4 @@ export async function recordFor(
     house.onEvent({ event: 'archive_corrupt', level: 'error', series: job.id, message: error.message })
     return undefined // fetched again; the damaged file gives way to the new answer
   }
-}
-
-/** The slice a composite key names, of any page size; `undefined` when it is not one of this series. */
-export function sliceOfKey(job: SeriesJob, key: string): Slice | undefined {
-  const parsed = parseCompositeKey(key)
-  if (!parsed || parsed.symbol !== job.series.instrument.symbol) return undefined
-  if (parsed.timeframe !== job.series.timeframe) return undefined
-  return slice(job.series, job.source.spec.id, parsed.range, parsed.limit)
 }

@@ -40,6 +40,8 @@ export interface SeriesJob {
   readonly series: Series
   readonly id: string
   readonly source: Source
+  /** The venue's other endpoints. */
+  readonly others: readonly Source[]
   readonly ref: LedgerSeries
   readonly folder: ArchiveFolder
   readonly slices: SliceGrid
@@ -72,6 +74,7 @@ export function jobOf(house: Pick<House, 'sources' | 'calendarOf'>, series: Seri
     series,
     id: seriesId(series),
     source,
+    others: house.sources.filter((one) => one !== source && one.spec.venue === spec.venue),
     ref: { seriesId: seriesId(series), endpoint: spec.id },
     folder: { venue: spec.venue, directory: spec.directory, symbol: instrument.symbol, timeframe },
     slices: { timeframe, limit, ...(days && { days }) },

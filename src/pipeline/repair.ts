@@ -4,13 +4,14 @@ import { type EverybarError, isEverybarError } from '../model/errors.ts'
 import { type RangeSet, subtract, toRangeSet } from '../model/range-set.ts'
 import { type Slice, slice } from '../model/slice.ts'
 import { monthOf, overlap, type TimeRange } from '../model/time.ts'
-import { adoptArchive, noteAdopted, recordFor, sliceOfKey } from './adopt.ts'
+import { adoptArchive, noteAdopted, recordFor } from './adopt.ts'
 import { firstBar, knownEdge } from './edges.ts'
 import { lostAnswers, mendEvidence, noteLost } from './evidence.ts'
 import type { Fault } from './fault.ts'
 import { fetchMissing } from './fetch-missing.ts'
 import type { House, SeriesJob } from './house.ts'
 import { answerIn, answersLeft, closeRanks, isLastToHave } from './lost-answers.ts'
+import { sliceAnswered } from './own-slice.ts'
 import { costOf } from './plan-series.ts'
 import { rebuildStore } from './reconcile-store.ts'
 import { replay } from './replay.ts'
@@ -139,7 +140,7 @@ export async function planRepair(
 /** The slice that answers say they answer, where it is one of this series. */
 async function sliceInArchive(house: PlanHouse, job: SeriesJob, sliceId: string): Promise<Slice | undefined> {
   for (const { meta } of await answersLeft(house, job, sliceId)) {
-    const own = sliceOfKey(job, meta.sliceKey)
+    const own = await sliceAnswered(job, meta)
     if (own?.id === sliceId) return own
   }
   return undefined

@@ -11,6 +11,7 @@ import { anchorOf, countOpens } from '../model/timeframe.ts'
 import { type Validated, validate } from '../validate/validate.ts'
 import { supersededBy } from './answer-chain.ts'
 import { gridOf, type House, type SeriesJob } from './house.ts'
+import { sliceAnswered } from './own-slice.ts'
 import { reachStart } from './plan-series.ts'
 import { revisedFinding, revisionsBetween } from './revisions.ts'
 
@@ -35,13 +36,20 @@ export async function olderAnswers(
   for (let version = 1; ; version++) {
     try {
       const answer = await house.archive.get(job.folder, sliceId, version)
-      if (!answer) return older.length > 0 ? supersededBy(current, older) : older
+      if (!answer) return ownOf(job, older.length > 0 ? supersededBy(current, older) : older)
       older.push(answer)
     } catch (error) {
       if (!isEverybarError(error, 'archive.corrupt')) throw error
       house.onEvent({ event: 'archive_corrupt', level: 'error', series: job.id, message: error.message })
     }
   }
+}
+
+/** Without answers of another market that lay among these when the slice was asked for. */
+async function ownOf(job: SeriesJob, answers: readonly ArchivedResponse[]) {
+  const own: ArchivedResponse[] = []
+  for (const answer of answers) if (await sliceAnswered(job, answer.meta)) own.push(answer)
+  return own
 }
 
 /**

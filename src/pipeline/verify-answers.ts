@@ -1,11 +1,11 @@
-import type { CheckedAnswer } from '../archive/archive.ts'
+import type { AnswerMeta, CheckedAnswer } from '../archive/archive.ts'
 import type { SliceRecord } from '../ledger/ledger.ts'
 import type { TimeRange } from '../model/time.ts'
-import { sliceOfKey } from './adopt.ts'
 import { chainOf, followOn, freeNumber, type Link, linkOf } from './answer-chain.ts'
 import { lostAnswers } from './evidence.ts'
 import { type OnFault, repairHint } from './fault.ts'
 import type { House, SeriesJob } from './house.ts'
+import { sliceAnswered } from './own-slice.ts'
 
 export interface AnswersChecked {
   /** Slices in the ledger, within the range. */
@@ -178,14 +178,15 @@ class AnswerCheck {
         if (damage !== undefined) {
           const detail = `${damage}; the ledger knows nothing of it`
           this.#onFault({ kind: 'archive.corrupt', path, sliceId, detail, hint: repairHint })
-        } else if (answer) this.#judgeUnrecorded(sliceId, path, answer.meta.sliceKey)
+        } else if (answer) await this.#judgeUnrecorded(sliceId, path, answer.meta)
       }
     }
   }
 
   /** A current answer to a slice of this series was left by an interrupted run. */
-  #judgeUnrecorded(sliceId: string, path: string, key: string): void {
-    const own = sliceOfKey(this.#job, key)
+  async #judgeUnrecorded(sliceId: string, path: string, meta: AnswerMeta): Promise<void> {
+    const { sliceKey: key } = meta
+    const own = await sliceAnswered(this.#job, meta)
     if (own?.id !== sliceId) {
       const detail = `it answers slice ${key}, which is none of this series`
       this.#onFault({ kind: 'archive.stray', path, sliceId, detail, hint: repairHint })

@@ -197,6 +197,42 @@ describe('repair', () => {
   })
 })
 
+test('an answer of another market is named, taken in by nobody, and goes out of the way', async () => {
+  const hours = 'binance:spot:BTCUSDT:1h'
+  const env = {
+    EVERYBAR__SOURCES__BINANCE__BASE_URL: place.venue.url,
+    EVERYBAR__SETTINGS__HISTORY_PAGE_LIMIT: '499',
+  }
+  const run = async (...args: string[]) =>
+    (await runHere([...args, '--root', place.root, '--json'], { env })).json()
+  const lakeOf = async () => {
+    const all = await run('sync', hours, '--from', '2024-01-31', '--to', '2024-03-02')
+    expect(all.code).toBe(0)
+    return { fetched: all.data.series[0].slices.fetched, lake: lakeHashes(place.root) }
+  }
+  await run('sync', hours, '--from', '2024-02-20', '--to', '2024-03-02')
+  const right = await lakeOf()
+  expect(right.fetched).toBeGreaterThan(0)
+  place.restore()
+  for (const repaired of [true, false]) {
+    await run('sync', hours, '--from', '2024-02-20', '--to', '2024-03-02')
+    const others = some(/um-klines\/raw\/BTCUSDT\/1h\/responses\//)
+    const strays = others
+      .map((path) => path.replace('um-klines', 'klines'))
+      .filter((path) => !filesIn(place.root).includes(path))
+    for (const path of strays) copyFileSync(full(path.replace('klines', 'um-klines')), full(path))
+    expect(strays).not.toEqual([])
+    const named = (await place.verify()).faults.map(({ kind, path }) => `${kind} ${path}`)
+    expect(named.sort()).toEqual(strays.map((path) => `archive.stray ${path}`))
+    if (repaired) expect((await run('repair')).data.setAside.sort()).toEqual(strays)
+    expect(await lakeOf()).toEqual(right)
+    // Where nothing was asked for, one that nobody took out of the way still lies.
+    const left = (await place.verify({ deep: true })).faults.map(({ kind }) => kind)
+    expect(left).toEqual(repaired ? [] : ['archive.stray'])
+    place.restore()
+  }
+})
+
 /** All a ledger knows, but for runs. */
 async function ledgerContent() {
   const ledger = openSqliteLedger({ path: full('.everybar/ledger.db'), readOnly: true })
