@@ -26,6 +26,12 @@ export function serviceReadings(house: OpenHouse, { state, droppedLogLines }: Re
         lagMs === null ? [] : [{ series, seconds: lagMs / 1_000 }],
       ),
     watched: () => countBy(state().live?.series ?? [], standing),
+    storesBehind: () => {
+      const lacking = (state().live?.series ?? []).flatMap(({ behind }) => behind)
+      return Object.fromEntries(
+        house.stores.map(({ name }) => [name, lacking.filter((one) => one === name).length]),
+      )
+    },
     gaps: async () => (await counted()).gaps,
     slices: async () => (await counted()).slices,
     jobs: () => state().jobs,

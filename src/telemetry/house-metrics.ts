@@ -17,6 +17,8 @@ export interface HouseReadings {
   readonly slices?: () => Promise<Readonly<Record<string, number>>>
   /** Followed series by how they stand. */
   readonly watched?: () => Readonly<Record<string, number>>
+  /** Followed series each store lacks bars of. */
+  readonly storesBehind?: () => Readonly<Record<string, number>>
   readonly jobs?: () => readonly JobReading[]
   readonly droppedLogLines?: () => number
 }
@@ -108,6 +110,7 @@ function collector(registry: Metrics, readings: HouseReadings, symbolLabel: bool
   const gaps = registry.gauge('everybar_gap_bars', 'Bars that are missing, by class.')
   const slices = registry.gauge('everybar_ledger_slices', 'Slices the ledger knows, by status.')
   const watched = registry.gauge('everybar_series_watched', 'Series that are followed, by how they stand.')
+  const behind = registry.gauge('everybar_store_series_behind', 'Followed series a store lacks bars of.')
   const readJobs = jobGauges(registry)
   const lost = registry.gauge('everybar_log_lines_dropped', 'Log lines that did not reach Loki.')
   return async () => {
@@ -125,6 +128,7 @@ function collector(registry: Metrics, readings: HouseReadings, symbolLabel: bool
       for (const [venue, seconds] of worst) lag.set(seconds, { venue })
     }
     for (const [state, count] of Object.entries(readings.watched?.() ?? {})) watched.set(count, { state })
+    for (const [store, count] of Object.entries(readings.storesBehind?.() ?? {})) behind.set(count, { store })
     readJobs(readings.jobs?.() ?? [])
     if (readings.gaps) {
       gaps.clear()

@@ -45,6 +45,21 @@ describe('trouble from the start: it is told, and the rest goes on', () => {
     })
   })
 
+  test.each([
+    ['all that is wanted', ['binance:spot:BTC/USDT:1m'], true],
+    ['a series that was not reached yet', ['binance:spot:BTC/USDT:1m', NOPE], false],
+  ])('a pass for gaps over %s tells of each series by the venue’s name', async (_, series, complete) => {
+    const at = await start({ series, settings: { serve: { completeness_seconds: 60 } } })
+    const told = await at.until(
+      () => at.json('/api/v1/status'),
+      ({ completeness }) => completeness.passes > 0,
+    )
+    expect(told.completeness.lastComplete).toBe(complete)
+    expect(told.live.series[0]).toMatchObject({ series: BTC, lagMs: expect.any(Number) })
+    expect(told.series.map((one: { series: string }) => one.series)).toContain(BTC)
+    if (!complete) expect(told.live.series[1]).toMatchObject({ doneMs: null, lagMs: null })
+  })
+
   test('a venue that does not answer, and then does', async () => {
     const at = await start({ venue: { faults: '503' } })
     const away = await at.until(
@@ -84,9 +99,11 @@ describe('trouble from the start: it is told, and the rest goes on', () => {
     expect(found).toMatchObject({ status: 503, 'store:postgres': expect.stringMatching(/^store\./) })
     expect(Object.keys(found)).not.toContain('store:parquet')
     expect((await at.json(`/api/v1/bars?series=${BTC}&limit=5`)).bars).toHaveLength(5)
-    expect(await (await at.get('/metrics')).text()).toMatch(
-      /^everybar_store_errors_total\{store="postgres"\} [1-9]/m,
-    )
+    const metrics = await (await at.get('/metrics')).text()
+    expect(metrics).toMatch(/^everybar_store_errors_total\{store="postgres"\} [1-9]/m)
+    expect(metrics).toMatch(/^everybar_store_series_behind\{store="parquet"\} 0$/m)
+    expect(metrics).toMatch(/^everybar_store_series_behind\{store="postgres"\} 1$/m)
+    expect((await followed(at))[0]).toMatchObject({ behind: ['postgres'] })
     const { series } = await at.json('/api/v1/status')
     expect(series[0].behind).toMatchObject({ parquet: 0, postgres: expect.any(Number) })
     expect(series[0].behind.postgres).toBeGreaterThan(0)
