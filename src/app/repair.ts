@@ -3,8 +3,8 @@ import { union } from '../model/range-set.ts'
 import { parseSeries } from '../model/series.ts'
 import type { Fault } from '../pipeline/fault.ts'
 import type { SeriesJob } from '../pipeline/house.ts'
-import { rebuildRecords } from '../pipeline/rebuild.ts'
-import { mendSeries, planRepair, type SeriesRepair } from '../pipeline/repair.ts'
+import { holdsOthersOnly, rebuildRecords } from '../pipeline/rebuild.ts'
+import { type Mover, mendSeries, planRepair, type SeriesRepair } from '../pipeline/repair.ts'
 import { replay } from '../pipeline/replay.ts'
 import type { Signals } from '../pipeline/sync.ts'
 import { Venues } from '../pipeline/venue-clock.ts'
@@ -40,7 +40,8 @@ export async function repairAll(
       selection = {}
       proof = await proveKnowing(house, selection, dryRun, ctx.signal)
     }
-    return { proof, plans: await plansOf(house, proof) }
+    const { strangers } = await unknownSeries(house, proof.faults)
+    return { proof, plans: await plansOf(house, proof), strangers }
   }).catch((error: unknown) => {
     if (dryRun || !isEverybarError(error, 'ledger.corrupt')) throw error
     return undefined // not even opened: it is made again below
@@ -52,11 +53,12 @@ export async function repairAll(
   if (anew) moved.push(...(await rebuild(ctx, { ledger: true })).setAside)
   return inHouse(ctx, false, async (house) => {
     let now = anew ? await plannedAnew(house, selection, first, ctx.signal) : first!
-    const taken = await takeIn(house, now.proof, ctx.signal)
-    if (taken) now = await plannedAnew(house, selection, now, ctx.signal)
-    const problems = await mend(house, now, moved, ctx.signal)
+    const mover = moverIn(house.root, (path) => moved.push(path))
+    if (await takeIn(house, now.proof, mover, ctx.signal))
+      now = await plannedAnew(house, selection, now, ctx.signal)
+    const problems = await mend(house, now, mover, ctx.signal)
     const after = await prove(house, selection, { deep: true }, ctx.signal)
-    const planned = { proof: first?.proof ?? now.proof, plans: now.plans, rebuilt: anew }
+    const planned = { ...now, proof: first?.proof ?? now.proof, rebuilt: anew }
     return reportOf(planned, { dryRun, moved, problems, after })
   })
 }
@@ -88,7 +90,8 @@ async function plannedAnew(
     const weight = Math.max(plan.weight, old.weight)
     plans.set(old.job.id, { ...plan, fetch, replaced, weight, months })
   }
-  return { proof, plans: [...plans.values()] }
+  const { strangers } = await unknownSeries(house, proof.faults)
+  return { proof, plans: [...plans.values()], strangers }
 }
 
 async function inHouse<T>(ctx: AppContext, readOnly: boolean, work: (house: OpenHouse) => Promise<T>) {
@@ -105,6 +108,8 @@ interface Planned {
   readonly rebuilt?: boolean
   readonly proof: Proof
   readonly plans: readonly SeriesRepair[]
+  /** Folders of answers that are all of another series than theirs. */
+  readonly strangers: readonly string[]
 }
 
 /**
@@ -147,13 +152,12 @@ async function plansOf(house: OpenHouse, proof: Proof) {
 async function mend(
   house: OpenHouse,
   { proof, plans }: Planned,
-  moved: string[],
+  mover: Mover,
   stop: AbortSignal,
 ): Promise<Problem[]> {
   const problems: Problem[] = []
   const venues = new Venues(house)
   const signals: Signals = { stop, hardStop: graceful(stop) }
-  const mover = moverIn(house.root, (path) => moved.push(path))
   for (const path of straysIn(proof)) await mover.setAside(path)
   for (const plan of plans) {
     stop.throwIfAborted()
@@ -172,9 +176,19 @@ async function mend(
   return problems
 }
 
-/** Tells the ledger of series it knows nothing of. @returns whether there were any: what is wrong with them is seen now. */
-async function takeIn(house: OpenHouse, { faults }: Proof, stop: AbortSignal): Promise<boolean> {
-  const jobs = await unknownSeries(house, faults)
+/**
+ * Tells the ledger of series it knows nothing of, and takes folders of none out of the way.
+ *
+ * @returns whether there were any such series: what is wrong with them is seen only now.
+ */
+async function takeIn(
+  house: OpenHouse,
+  { faults }: Proof,
+  mover: Mover,
+  stop: AbortSignal,
+): Promise<boolean> {
+  const { jobs, strangers } = await unknownSeries(house, faults)
+  for (const path of strangers) await mover.setAside(path)
   for (const job of jobs) {
     await rebuildRecords(house, job, stop)
     await replay(house, job, house.stores[0]!, { signal: stop })
@@ -182,17 +196,19 @@ async function takeIn(house: OpenHouse, { faults }: Proof, stop: AbortSignal): P
   return jobs.length > 0
 }
 
-/** Series with answers that the ledger knows nothing of. */
-async function unknownSeries(house: OpenHouse, faults: readonly Fault[]): Promise<SeriesJob[]> {
+/** Series with answers that the ledger knows nothing of, and folders named like one that hold none of its answers. */
+async function unknownSeries(house: OpenHouse, faults: readonly Fault[]) {
   const paths = new Set(faults.flatMap(({ kind, path }) => (kind === 'ledger.series-missing' ? [path] : [])))
   const jobs: SeriesJob[] = []
-  if (paths.size === 0) return jobs
+  const strangers: string[] = []
+  if (paths.size === 0) return { jobs, strangers }
   for await (const folder of house.archive.folders()) {
     const path = house.archive.pathOf(folder, '0'.repeat(32)).replace(/\/[^/]*$/, '')
     const job = paths.has(path) ? jobOfFolder(house, folder) : undefined
-    if (job) jobs.push(job)
+    if (job && (await holdsOthersOnly(house, job))) strangers.push(path.replace(/\/responses$/, ''))
+    else if (job) jobs.push(job)
   }
-  return jobs
+  return { jobs, strangers }
 }
 
 /** Bars of many series were in it. */
@@ -206,7 +222,7 @@ const straysIn = ({ faults }: Proof): string[] =>
   })
 
 function reportOf(
-  { proof, plans, rebuilt }: Planned,
+  { proof, plans, strangers, rebuilt }: Planned,
   outcome: {
     readonly dryRun: boolean
     readonly moved: readonly string[]
@@ -230,7 +246,9 @@ function reportOf(
   return {
     dryRun,
     series,
-    setAside: dryRun ? [...strays, ...plans.flatMap((plan) => [...plan.setAside, ...plan.copy])] : moved,
+    setAside: dryRun
+      ? [...strays, ...strangers, ...plans.flatMap((plan) => [...plan.setAside, ...plan.copy])]
+      : moved,
     rebuildsLedger: rebuilt ?? proof.ledger !== 'whole',
     requests: series.reduce((sum, { requests }) => sum + requests, 0),
     weight: series.reduce((sum, { weight }) => sum + weight, 0),

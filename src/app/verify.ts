@@ -2,11 +2,12 @@ import { relative } from 'node:path'
 import type { ArchiveFolder } from '../archive/archive.ts'
 import { isEverybarError } from '../model/errors.ts'
 import { parseLakeFileName } from '../model/lake.ts'
-import { hull, type RangeSet } from '../model/range-set.ts'
+import { hull, type RangeSet, toRangeSet } from '../model/range-set.ts'
 import { parseSeries, type Series } from '../model/series.ts'
 import { type Fault, type OnFault, repairHint } from '../pipeline/fault.ts'
 import { jobOf, type SeriesJob } from '../pipeline/house.ts'
 import { type Verdict, verifySeries } from '../pipeline/verify.ts'
+import { checkAnswers } from '../pipeline/verify-answers.ts'
 import type { Selection, VerifyReport } from './api.ts'
 import type { OpenHouse } from './house.ts'
 import { jobsOf, nothingKept, offlineRange } from './inspect.ts'
@@ -114,7 +115,7 @@ async function proveOne(
   onFault: OnFault,
 ): Promise<Verdict | undefined> {
   const total = Object.values(await house.ledger.counts(job.ref)).reduce((sum, n) => sum + n, 0)
-  const range = await rangeOf(house, job, selection)
+  const range = (await rangeOf(house, job, selection)) ?? (await unaskedRange(house, job, onFault))
   if (!range) return undefined
   const lake = house.stores.includes(house.lake) ? house.lake : undefined
   return verifySeries({ ...house, lake }, job, range, {
@@ -134,6 +135,19 @@ async function proveOne(
       })
     },
   })
+}
+
+/**
+ * Where answers lie of a series that was neither asked for nor answered, as far as the ledger knows; `undefined` where there
+ * are none of its own, and then what else lies there is told.
+ */
+async function unaskedRange(house: OpenHouse, job: SeriesJob, onFault: OnFault) {
+  const faults: Fault[] = []
+  const none = { startMs: 0, endMs: 0 }
+  const { behindRanges } = await checkAnswers(house, job, none, { onFault: (fault) => faults.push(fault) })
+  const range = hull(toRangeSet(behindRanges))
+  if (!range) for (const fault of faults) onFault({ series: job.id, ...fault })
+  return range
 }
 
 /**

@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -231,6 +231,49 @@ test('an answer of another market is named, taken in by nobody, and goes out of 
     expect(left).toEqual(repaired ? [] : ['archive.stray'])
     place.restore()
   }
+})
+
+describe('a folder of answers under another name', () => {
+  const stranger = 'binance/klines/raw/XYZUSDT/5m'
+  const copy = () => cpSync(full('binance/klines/raw/BTCUSDT/5m'), full(stranger), { recursive: true })
+  const known = async () => {
+    const ledger = openSqliteLedger({ path: full('.everybar/ledger.db'), readOnly: true })
+    try {
+      return (await ledger.series()).map(({ seriesId }) => seriesId)
+    } finally {
+      await ledger[Symbol.asyncDispose]()
+    }
+  }
+
+  test('goes out of the way, and no series is made of it', async () => {
+    copy()
+    const missing = [{ kind: 'ledger.series-missing', path: `${stranger}/responses` }]
+    expect((await place.verify()).faults).toMatchObject(missing)
+    expect((await place.repair({ dryRun: true })).setAside).toEqual([stranger])
+    const before = await known()
+    await place.rebuild({ ledger: true })
+    expect(await known()).toEqual(before)
+    expect((await place.verify()).faults).toMatchObject(missing)
+    const report = await place.repair()
+    expect(report.setAside).toEqual([stranger])
+    expect(report.proof).toMatchObject({ faultCount: 0, complete: true })
+    expect(await known()).toEqual(before)
+    expect(filesIn(full(`.everybar/quarantine/${stranger}`)).length).toBeGreaterThan(0)
+  })
+
+  test('is looked at too where a series of that name is known, and was never asked for', async () => {
+    const ledger = openSqliteLedger({ path: full('.everybar/ledger.db') })
+    const ref = { seriesId: 'binance:spot:XYZUSDT:5m', endpoint: 'binance.klines' }
+    await ledger.putFact(ref, 'archive-listing', {})
+    await ledger[Symbol.asyncDispose]()
+    copy()
+    const { faults } = await place.verify()
+    expect(new Set(faults.map(({ kind, series }) => `${kind} ${series}`))).toEqual(
+      new Set([`archive.stray ${ref.seriesId}`]),
+    )
+    expect((await place.repair()).proof).toMatchObject({ faultCount: 0, complete: true })
+    expect(filesIn(full(`${stranger}/responses`))).toEqual([])
+  })
 })
 
 /** All a ledger knows, but for runs. */
