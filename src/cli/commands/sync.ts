@@ -1,6 +1,5 @@
 import type { Command } from 'commander'
 import type { Selection } from '../../app/api.ts'
-import { syncExitCode } from '../../app/run-exit-code.ts'
 import { EverybarError } from '../../model/errors.ts'
 import { timeRange } from '../../model/time.ts'
 import { readWhen } from '../../model/when.ts'
@@ -23,6 +22,7 @@ export function define(command: Command, run: Runner): void {
         const recheck = options.recheck === undefined ? {} : { recheck: readRecheck(options.recheck) }
         const selection = { ...(await readSelection(cli, operands, options)), ...recheck }
         const { sync } = await import('../../app/commands.ts')
+        const { syncExitCode } = await import('../../app/run-exit-code.ts')
         const { noteProblems } = await import('../problems.ts')
         const ctx = await cli.app()
         const report = await sync(ctx, selection)
