@@ -46,11 +46,11 @@ async function olderNumbers(
   folder: SeriesJob['folder'],
   sliceIds: ReadonlySet<string>,
 ): Promise<ReadonlyMap<string, readonly number[]>> {
-  const numbers = new Map<string, number[]>([...sliceIds].map((id) => [id, []]))
+  // A number may be there in two forms, of which the first counts.
+  const numbers = new Map([...sliceIds].map((id) => [id, new Set<number>()]))
   for await (const { sliceId, version } of archive.list(folder))
-    if (version > 0) numbers.get(sliceId)?.push(version)
-  for (const some of numbers.values()) some.sort((a, b) => a - b)
-  return numbers
+    if (version > 0) numbers.get(sliceId)?.add(version)
+  return new Map([...numbers].map(([id, some]) => [id, [...some].sort((a, b) => a - b)]))
 }
 
 /** The answers that speak for a slice and can be read, oldest first, whatever numbers they have. */
