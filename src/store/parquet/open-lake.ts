@@ -331,9 +331,10 @@ class ParquetLake implements Lake {
   /** @throws EverybarError `store.altered` (abort) */
   private async checkUnaltered(series: Series, month: TimeRange): Promise<void> {
     const path = this.months.pathOf(series, month)
-    const noted = this.written.get(path) ?? (await this.notedHash(series, lakePath(series, month.startMs)))
-    if (!noted || (await this.months.stateOf(path))?.sha256 === noted) return
-    throw altered(path)
+    const noted = await this.notedHash(series, lakePath(series, month.startMs))
+    if (!noted) return
+    const now = (await this.months.stateOf(path))?.sha256
+    if (now !== noted && (now === undefined || now !== this.written.get(path))) throw altered(path)
   }
 
   /** A month's bars; nothing for a damaged file that is about to be replaced whole. */
