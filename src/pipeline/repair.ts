@@ -105,21 +105,10 @@ export async function planRepair(
       fetchAgain(own, known?.sha256)
     }
   }
-  const untrusted = toRangeSet(
-    faults.flatMap(({ kind, range }) => (range && /^store\.(corrupt|file-)/.test(kind) ? [range] : [])),
-  )
-  const barsOnly = faults.flatMap(({ kind, range }) => (range && kind === 'store.bar-unknown' ? [range] : []))
-  const noted = (await lostAnswers(house.archive, job.folder)).map(({ sliceId }) => sliceId)
-  for (const sliceId of new Set([...[...lost.values()].map((one) => one.sliceId), ...noted])) {
-    const known = fetch.has(sliceId) ? undefined : await ledger.get(job.ref, sliceId)
-    const isLost = [...lost.values()].some((one) => one.sliceId === sliceId)
-    if (!known || !(isLost || barsOnly.some((range) => overlap(range, known.range)))) continue
-    const own = sliceOf(job, known)
-    const readable = !untrusted.some((range) => overlap(range, known.range))
-    const left = await answersLeft(house, job, sliceId)
-    // The venue may still have what only the store has now.
-    if (!readable || (await isLastToHave(house, job, own, left)) !== false) fetchAgain(own, known.sha256)
-  }
+  const loses = new Set([...lost.values()].map(({ sliceId }) => sliceId))
+  const untrusted = toRangeSet(rangesOf(faults, /^store\.(corrupt|file-)/))
+  for (const known of await lostBars(house, job, { faults, loses, untrusted }))
+    if (!fetch.has(known.sliceId)) fetchAgain(sliceOf(job, known), known.sha256)
   const slices = [...fetch.values()].sort((a, b) => a.range.startMs - b.range.startMs)
   return {
     job,
@@ -135,6 +124,37 @@ export async function planRepair(
     lost: [...lost.values()],
     evidence,
   }
+}
+
+const rangesOf = (faults: readonly Fault[], kind: RegExp): readonly TimeRange[] =>
+  faults.flatMap((fault) => (fault.range && kind.test(fault.kind) ? [fault.range] : []))
+
+/**
+ * Slices that lose an older answer, or lost one earlier and are at fault now, of which the store may be the last to have
+ * bars: the venue may still have them.
+ */
+async function lostBars(
+  house: PlanHouse,
+  job: SeriesJob,
+  found: {
+    readonly faults: readonly Fault[]
+    readonly loses: ReadonlySet<string>
+    readonly untrusted: RangeSet
+  },
+): Promise<readonly SliceRecord[]> {
+  const unknownBars = rangesOf(found.faults, /^store\.bar-unknown$/)
+  const noted = (await lostAnswers(house.archive, job.folder)).map(({ sliceId }) => sliceId)
+  const slices: SliceRecord[] = []
+  for (const sliceId of new Set([...found.loses, ...noted])) {
+    const known = await house.ledger.get(job.ref, sliceId)
+    const touches = (ranges: RangeSet) => known && ranges.some((range) => overlap(range, known.range))
+    if (!known || !(found.loses.has(sliceId) || touches(unknownBars))) continue
+    const left = await answersLeft(house, job, sliceId)
+    const asks =
+      touches(found.untrusted) || (await isLastToHave(house, job, sliceOf(job, known), left)) !== false
+    if (asks) slices.push(known)
+  }
+  return slices
 }
 
 /** The slice that answers say they answer, where it is one of this series. */
