@@ -55,7 +55,7 @@ async function symbolsOf(
       hint: 'Name each series, or put them in a file for --series-file.',
     })
   }
-  fetcher.setLimits(source.spec.limits)
+  fetcher.assumeLimits(source.spec.limits)
   const response = await fetcher.fetch(await source.instruments.request(market), {
     check: source.check,
     signal,

@@ -32,7 +32,7 @@ export interface FetchBarsOptions extends LibraryOptions, Omit<BarRequest, 'seri
  */
 export async function fetchBars(options: FetchBarsOptions): Promise<BarResult> {
   const { series, range, limit, concurrency, metrics, sources, signal } = options
-  const house = await openEmptyHouse({ ...contextOf(options), command: 'fetch' })
+  const house = await openEmptyHouse({ ...contextOf(options), command: 'fetch', shared: true })
   try {
     return await fetchBarsWith(
       {

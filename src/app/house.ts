@@ -23,6 +23,7 @@ import { kiteRooms } from './kite-house.ts'
 import { manifestPlace } from './manifests.ts'
 import { cappedTo } from './page-limit.ts'
 import { lockRoot } from './root-lock.ts'
+import { sharedFetcher } from './shared-fetcher.ts'
 import { openSpendBook } from './spends.ts'
 import { openStores } from './stores.ts'
 import { VenueBook } from './venues.ts'
@@ -147,11 +148,19 @@ const CHECK_THREADS_MAX = 8
 
 /** A house with no root under it, for `plan` where nothing has been kept yet. */
 export async function openEmptyHouse(
-  options: Omit<OpenOptions, 'access'>,
+  options: Omit<OpenOptions, 'access'> & {
+    /** Its requests share limits and bans with every such house of this process that has the same settings. */
+    readonly shared?: boolean
+  },
 ): Promise<Omit<OpenHouse, 'lake' | 'root'>> {
   const { config, onEvent } = options
   const clock = options.clock ?? systemClock
-  const fetcher = createFetcher(fetcherOptions(config, clock, onEvent))
+  const create = (tell: OnEvent) => createFetcher(fetcherOptions(config, clock, tell))
+  const { fetch, sources, settings } = config
+  const fetcher =
+    options.shared && !options.clock
+      ? sharedFetcher(JSON.stringify([fetch, sources, settings]), onEvent, create)
+      : create(onEvent)
   const archive = openFsArchive({ root: config.root, files: nodeFileSystem, compression: 'none', onEvent })
   const ledger = memoryLedger()
   const kite = kiteRooms(config, clock)

@@ -42,8 +42,11 @@ export interface Fetcher extends AsyncDisposable {
    */
   fetch(request: HttpRequest, options?: FetchOptions): Promise<RawResponse>
 
-  /** Sets a bucket's limits, from the spec at first and from the venue's own word later. */
+  /** Sets a bucket's limits, by the venue's own word. */
   setLimits(limits: readonly BucketLimit[]): void
+
+  /** Sets the limits of buckets that have none yet, from the spec: what a venue said before counts more. */
+  assumeLimits(limits: readonly BucketLimit[]): void
 
   usage(): readonly BucketUsage[]
 

@@ -28,6 +28,7 @@ export function behindTheGate<H extends House>(house: H, options: GateOptions): 
       return fetcher.fetch(request, fetching)
     },
     setLimits: (limits) => fetcher.setLimits(limits),
+    assumeLimits: (limits) => fetcher.assumeLimits(limits),
     usage: () => fetcher.usage(),
     stats: () => fetcher.stats(),
     [Symbol.asyncDispose]: async () => {}, // whoever opened the house closes it

@@ -54,7 +54,7 @@ export class Venues {
 
 async function readVenue(house: Asking, job: SeriesJob, signal?: AbortSignal): Promise<VenueClock> {
   const { source, series } = job
-  house.fetcher.setLimits(source.spec.limits)
+  house.fetcher.assumeLimits(source.spec.limits)
   const { venueInfo } = source
   if (!venueInfo) return localClock(house)
   let dated: RawResponse | undefined

@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { ChunkExecutor, ChunkPlanner } from '../../src/chunking/index.ts'
+import { configSchema } from '../../src/config/schema.ts'
 import type { Fetcher } from '../../src/fetch/fetcher.ts'
 import { createFetcher, type FetcherOptions } from '../../src/fetch/undici/create-fetcher.ts'
+import { fetchBars } from '../../src/index.ts'
 import { parseSeries } from '../../src/model/series.ts'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/simulator.ts'
 import {
@@ -69,6 +71,32 @@ describe('against the simulated venue', () => {
     const simulator = await venue({ weightLimit: 200, windowMs: 1_000 })
     await Promise.all([process(simulator, 120, { share: 0.5 }), process(simulator, 120, { share: 0.5 })])
     expect(simulator.stats()).toMatchObject({ refused: 0, requests: 242 })
+  })
+
+  test('calls for bars in memory, several at once, are one client to the venue', async () => {
+    const simulator = await venue({ weightLimit: 100, windowMs: 1_000, nowMs: Date.UTC(2024, 5, 1) })
+    const startMs = Date.UTC(2024, 0, 1)
+    const range = { startMs, endMs: startMs + 40 * 60_000_000 }
+    const config = configSchema.parse({ sources: { binance: { base_url: simulator.url } } })
+    const one = async (symbol: string) =>
+      (await fetchBars({ config, series: `binance:spot:${symbol}:1m`, range })).totalPoints
+    expect(await Promise.all(['BTCUSDT', 'ETHUSDT', 'BTCUSDT', 'ETHUSDT'].map(one))).toEqual(
+      Array(4).fill(40_000),
+    )
+    expect(simulator.stats()).toMatchObject({ refused: 0, banned: 0 })
+  })
+
+  test('a ban that one call for bars meets holds for those after it', async () => {
+    const simulator = await venue({ faults: 'all:418@1', nowMs: Date.UTC(2024, 5, 1) })
+    const config = configSchema.parse({
+      sources: { binance: { base_url: simulator.url } },
+      fetch: { ban_wait_max_ms: 1_000 },
+    })
+    for (let call = 0; call < 3; call++) {
+      const asked = fetchBars({ config, series: 'binance:spot:BTCUSDT:1m', limit: 10 })
+      await expect(asked).rejects.toMatchObject({ code: 'fetch.banned' })
+    }
+    expect(simulator.stats().requests).toBe(1)
   })
 
   test('two processes that know nothing of one another both finish, without a ban', async () => {

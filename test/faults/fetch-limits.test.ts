@@ -152,10 +152,17 @@ test('several limits on one bucket: weight, and the number of requests', async (
   fetcher.setLimits([...limits, { bucket: 'venue', capacity: 20, windowMs: 60_000, counts: 'requests' }])
   await comeToRest(arrivals, 20)
   expect(arrivals.length).toBe(20)
-  expect(fetcher.usage().map(({ used, capacity }) => [used, capacity])).toEqual([
+  const usage = () => fetcher.usage().map(({ used, capacity }) => [used, capacity])
+  expect(usage()).toEqual([
     [40, 1_000],
     [20, 20],
   ])
+  // What the spec says of a venue that has spoken for itself changes nothing, and forgets nothing.
+  const before = fetcher.usage()
+  fetcher.assumeLimits([{ bucket: 'venue', capacity: 9_999, windowMs: 1_000 }])
+  expect(fetcher.usage()).toEqual(before)
+  fetcher.assumeLimits([{ bucket: 'other', capacity: 7, windowMs: 1_000 }])
+  expect(usage().at(-1)).toEqual([0, 7])
   await fetcher[Symbol.asyncDispose]()
   await Promise.all(all)
 })

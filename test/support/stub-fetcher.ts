@@ -57,6 +57,7 @@ export function stubFetcher(
       }
     },
     setLimits: () => {},
+    assumeLimits: () => {},
     usage: () => [],
     stats: () => counts,
     [Symbol.asyncDispose]: async () => {},

@@ -127,6 +127,10 @@ class UndiciFetcher implements Fetcher {
     }
   }
 
+  assumeLimits(limits: readonly BucketLimit[]): void {
+    this.setLimits(limits.filter(({ bucket }) => this.#bucket(bucket).usage().length === 0))
+  }
+
   usage() {
     return [...this.#buckets.values()].flatMap((bucket) => bucket.usage())
   }
