@@ -23,6 +23,8 @@ export interface Item {
   readonly input: SeriesInput
   readonly timeframe: Timeframe
   readonly slots: Slots
+  /** The same grid in another part of the range, on real times. */
+  readonly slotsIn: (range: TimeRange) => Slots
   /** When the market is open, with the grid `compact`. */
   readonly sessions?: RangeSet
   /** What did not fit, counted as the rows go by. */
@@ -43,10 +45,11 @@ export function makeItem(
   // Sessions count their bars from the opening bell, not from midnight.
   const options = definition.grid === 'compact' ? { ...(sessions && { sessions }) } : grid
   const startMs = definition.leading === 'trim' ? Math.max(range.startMs, input.firstMs) : range.startMs
-  const slots = slotsOf(definition.grid, timeframe, { startMs, endMs: range.endMs }, options)
+  const slotsIn = (part: TimeRange) => slotsOf(definition.grid, timeframe, part, options)
+  const slots = slotsIn({ startMs, endMs: range.endMs })
   const counts = { offGrid: 0, missing: 0 }
   const compact = definition.grid === 'compact' && sessions
-  return { id: input.id, input, timeframe, slots, ...(compact && { sessions }), counts, filled: {} }
+  return { id: input.id, input, timeframe, slots, slotsIn, ...(compact && { sessions }), counts, filled: {} }
 }
 
 /**
