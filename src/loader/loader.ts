@@ -80,7 +80,7 @@ export class ParquetDataLoader {
   }
 
   /**
-   * The `contextLength` bars before `at`, from as many months as it takes.
+   * The last `contextLength` bars that have closed by `at`, from as many months as it takes.
    *
    * @throws IncompleteContextError `loader.incomplete-context` saying how many bars are missing, and where.
    * @throws ConfigError `loader.bad-timeframe`, and what `loadTrainingData` throws.

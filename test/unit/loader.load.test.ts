@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type LoaderOptions, type LoadQuery, ParquetDataLoader } from '../../src/loader/index.ts'
 import { datasetHash } from '../../src/model/lake.ts'
-import { MINUTE_MS } from '../../src/model/time.ts'
+import { DAY_MS, MINUTE_MS } from '../../src/model/time.ts'
 import {
   type ConfigChange,
   collect,
@@ -41,6 +41,10 @@ async function withLoader<T>(
   }
 }
 
+/** Nothing is kept back for validation. */
+const whole: ConfigChange = (s) => (s.processing!.validation_split = 0)
+const ahead = { kind: 'target', column: 'close', horizon: 5 } as const
+const unknown = (count: number): number[] => Array.from({ length: count }, () => Number.NaN)
 const btc: LoadQuery = { symbol: 'BTCUSDT', from: '2024-01', to: '2024-03' }
 const audit = (dir: string, id: string) =>
   JSON.parse(readFileSync(join(dir, 'audit_logs', `${id}.json`), 'utf8')) as Record<string, unknown>
@@ -89,6 +93,14 @@ describe('training data', () => {
     expect(frames.flatMap((frame) => [...frame.columns.high!])).toEqual(
       Array.from({ length: 120 }, (_, i) => madeBar(i + 30).high),
     )
+  })
+
+  test('targets do not look past the end of the range', async () => {
+    const { dir } = await lake()
+    const load = (loader: ParquetDataLoader) =>
+      loader.loadTrainingData({ ...btc, from: FROM, to: FROM + 60 * MINUTE_MS, features: [ahead] })
+    const { train } = await withLoader(dir, load, whole)
+    expect([...train.columns.target_close_h5!].slice(-6)).toEqual([madeBar(59).close, ...unknown(5)])
   })
 
   test('a loop that is left early has failed in the audit', async () => {
@@ -287,6 +299,40 @@ describe('prediction data', () => {
     const { dir } = await lake()
     const { context, startMs } = await predict(dir, { at: '2024-02-01T00:10Z', contextLength: 20 })
     expect([context.timeMs.at(-1), startMs]).toEqual([FROM + 129 * MINUTE_MS, FROM + 130 * MINUTE_MS])
+  })
+
+  test('knows nothing of what comes after: targets of the last bars are not known', async () => {
+    const { dir } = await lake()
+    const { context } = await predict(dir, { at: '2024-01-31T23:00Z', contextLength: 10, features: [ahead] })
+    expect([...context.columns.target_close_h5!].slice(-6)).toEqual([madeBar(59).close, ...unknown(5)])
+  })
+
+  test.each(['grid', 'stored'])('within a bar, ends with the one that has closed: rows %s', async (rows) => {
+    const { dir } = await lake()
+    const { context, startMs } = await predict(dir, { at: FROM + 60.5 * MINUTE_MS, contextLength: 10, rows })
+    expect([context.timeMs.at(-1), context.length, startMs]).toEqual([
+      FROM + 59 * MINUTE_MS,
+      10,
+      FROM + 60 * MINUTE_MS,
+    ])
+  })
+
+  test('at the very first bar has no context, and says so', async () => {
+    const root = scratch()
+    await makeLake(root, SERIES, Date.UTC(2024, 1, 1), 10)
+    const dir = join(root, 'lake', 'binance')
+    const fault = await thrown(() => predict(dir, { at: Date.UTC(2024, 1, 1) + 30_000, contextLength: 5 }))
+    expect(fault.message).toContain('5 of the 5 bars before 2024-02-01T00:00:00Z are missing: 5 from')
+  })
+
+  test('counts days from where the market does, not from midnight UTC', async () => {
+    const root = scratch()
+    const midnight = Date.parse('2024-01-01T00:00+05:30')
+    await makeLake(root, 'kite:nse:RELIANCE:1d', midnight, 20)
+    const dir = join(root, 'lake', 'kite')
+    const query = { symbol: 'RELIANCE', contextLength: 5, at: '2024-01-16' }
+    const { context, startMs } = await predict(dir, query)
+    expect([context.timeMs.at(-1), startMs]).toEqual([midnight + 14 * DAY_MS, midnight + 15 * DAY_MS])
   })
 
   const gaps: [string, object, string, number][] = [

@@ -21,7 +21,7 @@ import {
 export interface PredictionQuery
   extends Omit<LoadQuery, 'year' | 'yearRange' | 'month' | 'monthRange' | 'from' | 'to' | 'require'> {
   readonly contextLength: number
-  /** The first bar to be predicted; the one after the last stored bar unless given. */
+  /** When the forecast is made; the close of the last stored bar unless given. Only bars that have closed by then count. */
   readonly at?: Instant
   /** `grid`, unless said: every bar before `at` counts. `stored`: the last rows there are, for markets that close. */
   readonly rows?: 'grid' | 'stored'
@@ -43,17 +43,15 @@ export function loadPrediction(context: LoadContext, query: PredictionQuery): Pr
     })
   }
   return audited(context, 'prediction', query, async (session) => {
-    const endMs = at === undefined ? undefined : instantMs('at', at)
-    const range = { startMs: 0, endMs: endMs ?? 1e14 }
-    const months = await openMonths(
-      context,
-      'prediction',
-      { ...query, from: 0, ...(endMs && { to: endMs }) },
-      range,
-    )
-    await session.count({ files_discovered: months.files.length })
-    if (months.files.length === 0) throw noData(context, 'prediction', query)
-    const timeframe = timeframeOf(months.files[0]!)
+    const atMs = at === undefined ? undefined : instantMs('at', at)
+    const range = { startMs: 0, endMs: atMs ?? 1e14 }
+    const to = atMs === undefined ? {} : { to: atMs }
+    const found = await openMonths(context, 'prediction', { ...query, from: 0, ...to }, range)
+    await session.count({ files_discovered: found.files.length })
+    if (found.files.length === 0) throw noData(context, 'prediction', query)
+    const timeframe = timeframeOf(found.files[0]!)
+    const endMs = atMs === undefined ? undefined : await openAt(found, timeframe, atMs)
+    const months = endMs === undefined ? found : found.within({ startMs: 0, endMs })
     const used: string[] = []
     const all = await backwards(context, months, timeframe, { contextLength, endMs, rows }, used)
     const startMs = endMs ?? (all.length > 0 ? nextOpen(timeframe, all.timeMs.at(-1)!) : 0)
@@ -63,6 +61,18 @@ export function loadPrediction(context: LoadContext, query: PredictionQuery): Pr
     const files = months.files.filter((file) => used.includes(file.path))
     return { context: frame, startMs, files, findings: await months.findings(), sessionId: session.id }
   })
+}
+
+/**
+ * The open time of the bar that `ms` is in: what opens from then on has not closed. Counted from the last bar before
+ * `ms`, because days and odd widths do not open at the same time everywhere.
+ */
+async function openAt(months: Months, timeframe: Timeframe, ms: EpochMs): Promise<EpochMs> {
+  for (const file of months.files.toReversed()) {
+    const lastMs = await months.lastMs(file)
+    if (lastMs !== undefined) return floorToBar(timeframe, ms, lastMs)
+  }
+  return ms
 }
 
 /** Reads months from the newest back, until the context is in them or there are no more. */
@@ -79,6 +89,7 @@ async function backwards(
 ): Promise<Frame> {
   let all = concatFrames([], months.names)
   for (const file of months.files.toReversed()) {
+    if (need.endMs !== undefined && monthRange(file).startMs >= need.endMs) continue
     const enough = all.length >= need.contextLength
     const endMs = need.endMs ?? (all.length > 0 ? nextOpen(timeframe, all.timeMs.at(-1)!) : undefined)
     const past =
@@ -101,11 +112,9 @@ async function backwards(
 
 function onGrid(all: Frame, startMs: EpochMs, length: number, months: Months): Frame {
   const timeframe = timeframeOf(months.files[0]!)
-  const endMs = floorToBar(timeframe, startMs, all.timeMs[0])
-  const firstMs = shiftBars(timeframe, endMs, -length)
-  const context = sliceFrame(all, rowAt(all, firstMs), rowAt(all, startMs))
-  const grid = all.length > 0 ? { anchorMs: all.timeMs[0]! } : {}
-  const tracker = new MissingTracker(slotsOf('calendar', timeframe, { startMs: firstMs, endMs }, grid))
+  const range = { startMs: shiftBars(timeframe, startMs, -length), endMs: startMs }
+  const context = sliceFrame(all, rowAt(all, range.startMs), rowAt(all, startMs))
+  const tracker = new MissingTracker(slotsOf('calendar', timeframe, range, { anchorMs: startMs }))
   for (const ms of context.timeMs) tracker.saw(ms)
   const runs = tracker.end()
   const missing = runs.reduce((sum, run) => sum + run.bars, 0)

@@ -1,5 +1,5 @@
 import { intersect, toRangeSet } from '../../model/range-set.ts'
-import type { TimeRange } from '../../model/time.ts'
+import type { EpochMs, TimeRange } from '../../model/time.ts'
 import { ConfigError } from '../errors.ts'
 import { type Feature, featureInputs, featureName, featureSql, rangeWithReach } from '../features.ts'
 import { monthRange, type ParquetFileInfo } from '../files.ts'
@@ -7,7 +7,7 @@ import type { Frame } from '../frame.ts'
 import { checkQuality, type OutlierRule, type QualityFinding, type QualityReport } from '../quality.ts'
 import type { Engine } from './engine.ts'
 import { framesOf, scan } from './scan.ts'
-import { type ReadPlan, selectOf } from './source.ts'
+import { type ReadPlan, selectOf, unreadable } from './source.ts'
 
 /** What to read of a dataset's months. */
 export interface MonthsPlan {
@@ -52,6 +52,20 @@ export class Months {
     return (await Promise.all(this.#reports.values())).flatMap((report) => report.findings)
   }
 
+  /** The same files, read in another range. */
+  within(range: TimeRange): Months {
+    return new Months(this.#engine, this.files, { ...this.plan, range })
+  }
+
+  /** The last time in the plan's range that a row of `file` has; `undefined` where it has none. */
+  async lastMs(file: ParquetFileInfo): Promise<EpochMs | undefined> {
+    const sql = await selectOf(this.#engine, { paths: [file.path] }, this.#read(this.plan.range, []))
+    const [row] = await this.#engine.rows(`SELECT max(t) AS last FROM (${sql})`).catch((cause: unknown) => {
+      throw unreadable([file.path], cause)
+    })
+    return typeof row!.last === 'number' ? row!.last : undefined
+  }
+
   /** The rows of one month in the plan's range, ascending, one a time, with its features. */
   async *frames(file: ParquetFileInfo): AsyncGenerator<Frame> {
     const { plan } = this
@@ -69,7 +83,9 @@ export class Months {
     const [range] = intersect([monthRange(file)], [plan.range])
     if (!range) return
     const timeframe = timeframeOf(file)
-    const reach = rangeWithReach(range, timeframe, plan.features)
+    const wide = rangeWithReach(range, timeframe, plan.features)
+    // Back as far as there are bars, ahead never past the range: what comes after it is what nobody is to know.
+    const reach = { ...wide, endMs: Math.min(wide.endMs, plan.range.endMs) }
     const columns = [...new Set([...plan.columns, ...featureInputs(plan.features)])]
     const selects: string[] = []
     for (const near of this.files) {
