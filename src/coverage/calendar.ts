@@ -46,6 +46,8 @@ export interface SessionCalendar {
     grid: { readonly timeframe: Timeframe; readonly anchorMs?: EpochMs },
     range: TimeRange,
   ) => RangeSet
+  /** How much longer than usual the market is open on the day that holds `ms`: until an evening session is over. */
+  readonly lateMs: (ms: EpochMs) => number
 }
 
 interface Hours {
@@ -84,6 +86,8 @@ export function sessionCalendar(data: CalendarData, overrides: CalendarOverrides
       kept.set(key, slots)
       return slots
     },
+    lateMs: (ms) =>
+      Math.max(0, ...sessionsOf(Math.floor((ms + offsetMs) / DAY_MS)).map(({ toMs }) => toMs - usual.toMs)),
   }
 }
 

@@ -147,15 +147,16 @@ function* claimsOf(note: SliceNote, facts: CoverageFacts): Generator<Claim> {
     const ranges = slots.length > 0 ? slots : [note.range]
     yield { class: 'quarantined', ranges, evidence: `${note.error ?? 'rows could not be used'}${when}` }
   }
-  const absent = toRangeSet(runsNamed('missing', note.findings, grid.timeframe))
-  const asked = askedTimes(note.findings) ?? []
-  const evidence = `the venue's answer does not hold it${askedText(asked)}`
-  yield { class: quietBars === 'omitted' ? 'no_trade' : 'source_absent', ranges: absent, evidence }
+  // Before what the answer does not hold: that a day is not there says nothing while its evening session is to come.
   if (note.venueTimeMs !== null) {
     const startMs = Math.max(finalEnd(grid, note.venueTimeMs, settleMs), note.range.startMs)
     const ranges = toRangeSet([{ startMs, endMs: note.range.endMs }])
     yield { class: 'not_yet_final', ranges, evidence: `not closed at the last answer${when}` }
   }
+  const absent = toRangeSet(runsNamed('missing', note.findings, grid.timeframe))
+  const asked = askedTimes(note.findings) ?? []
+  const evidence = `the venue's answer does not hold it${askedText(asked)}`
+  yield { class: quietBars === 'omitted' ? 'no_trade' : 'source_absent', ranges: absent, evidence }
 }
 
 function askedText(asked: readonly EpochMs[]): string {

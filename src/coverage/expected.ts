@@ -7,6 +7,7 @@ import {
   fixedWidthMs,
   floorToBar,
   nextOpen,
+  shiftBars,
   type Timeframe,
   widthMsMax,
 } from '../model/timeframe.ts'
@@ -61,6 +62,13 @@ export function missingRuns(grid: BarGrid, range: TimeRange, openTimesMs: ArrayL
 }
 
 /**
+ * When, by the venue's clock, the bar that ends at `endMs` is final. A day's bar that counts as final before its width is
+ * over, since trading ends early, is final as much later as a session in the evening ends.
+ */
+export const finalAt = ({ calendar }: BarGrid, endMs: EpochMs, settleMs: number): EpochMs =>
+  endMs + settleMs + (settleMs < 0 && calendar ? calendar.lateMs(endMs - 1) : 0)
+
+/**
  * End of the last bar that was final when the venue's clock stood at `venueTimeMs`. Where the grid is not known yet,
  * one whole bar earlier than it could be: never too late.
  */
@@ -70,5 +78,7 @@ export function finalEnd(grid: BarGrid, venueTimeMs: EpochMs, settleMs: number):
   if (anchorMs === undefined && anchorOf(timeframe) === undefined) {
     return Math.max(0, settled - widthMsMax(timeframe))
   }
-  return Math.max(0, floorToBar(timeframe, settled, anchorMs))
+  const endMs = floorToBar(timeframe, settled, anchorMs)
+  const isFinal = finalAt(grid, endMs, settleMs) <= venueTimeMs
+  return Math.max(0, isFinal ? endMs : shiftBars(timeframe, endMs, -1))
 }

@@ -1,5 +1,5 @@
 import { closedSlots } from '../coverage/calendar.ts'
-import { finalEnd } from '../coverage/expected.ts'
+import { finalAt, finalEnd } from '../coverage/expected.ts'
 import { openClasses } from '../coverage/gap-class.ts'
 import { hull, intersect, type RangeSet, subtract, toRangeSet, totalMs } from '../model/range-set.ts'
 import { contains, DAY_MS, type EpochMs, type TimeRange } from '../model/time.ts'
@@ -68,7 +68,7 @@ export async function freshnessOf(
       dueMs,
       coveredMs,
       lagMs: totalMs(subtract([behind], closed)),
-      overdueMs: Math.max(0, nowMs - settleMs - nextOpen(timeframe, coveredMs)),
+      overdueMs: Math.max(0, nowMs - finalAt(grid, nextOpen(timeframe, coveredMs), settleMs)),
     }
   }
 }

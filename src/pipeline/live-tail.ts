@@ -1,4 +1,4 @@
-import { expectedBars, finalEnd } from '../coverage/expected.ts'
+import { expectedBars, finalAt, finalEnd } from '../coverage/expected.ts'
 import { type BarBatch, emptyBatch, lowerBound, pickBars, sliceBatch } from '../model/bar.ts'
 import { intersect, toRangeSet } from '../model/range-set.ts'
 import { type Slice, slice as sliceOf, sliceRangeAt } from '../model/slice.ts'
@@ -92,7 +92,8 @@ export class Tail {
   /** When, by the venue's clock, the next bar will be final. */
   nextDueMs(clock: VenueClock): EpochMs {
     const { series, source } = this.job
-    return shiftBars(series.timeframe, this.dueMs(clock), 1) + source.spec.settleMs
+    const endMs = shiftBars(series.timeframe, this.dueMs(clock), 1)
+    return finalAt(gridOf(this.job, this.#anchorMs), endMs, source.spec.settleMs)
   }
 
   /** Bars that are due and not done; those of closed sessions do not count. */

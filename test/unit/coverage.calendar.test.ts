@@ -3,7 +3,8 @@ import { type CalendarData, closedSlots, sessionCalendar } from '../../src/cover
 import data from '../../src/coverage/calendars/india-equity.json' with { type: 'json' }
 import { calendarOfMarket } from '../../src/coverage/calendars.ts'
 import { classifyGaps } from '../../src/coverage/classify.ts'
-import { expectedBars, missingRuns } from '../../src/coverage/expected.ts'
+import { expectedBars, finalEnd, missingRuns } from '../../src/coverage/expected.ts'
+import { DAY_MS, HOUR_MS } from '../../src/model/time.ts'
 import { parseTimeframe } from '../../src/model/timeframe.ts'
 import { istMidnight, istText, kiteAnchorOf } from '../../src/source/kite/intervals.ts'
 
@@ -48,6 +49,16 @@ describe('the calendar of the Indian stock exchanges', () => {
     expect(spans(missingRuns(gridOf('1d'), days('2024-03-15', '2024-03-20'), [friday]))).toEqual([
       '2024-03-18 00:00 … 2024-03-20 00:00',
     ])
+  })
+
+  test.each([
+    ['an ordinary day', '2024-03-05', '16:00'],
+    ['a day that ends at noon', '2024-03-02', '16:00'],
+    ['a Muhurat day', '2024-11-01', '19:30'],
+  ])('%s is final half an hour after the close, and no sooner than its last session', (_name, day, time) => {
+    const at = Date.parse(`${day}T${time}+05:30`)
+    const final = (ms: number) => istText(finalEnd(gridOf('1d'), ms, -8 * HOUR_MS)).slice(0, 10)
+    expect([final(at - 1), final(at)]).toEqual([day, istText(istMidnight(day) + DAY_MS).slice(0, 10)])
   })
 
   test('an hour grid is counted from the opening', () => {

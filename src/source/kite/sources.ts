@@ -73,7 +73,8 @@ function specOf(
       quietBars: 'users report minutes missing for illiquid instruments; no page says so; fixture quiet.json',
       settleMs:
         'comment 37886: a candle asked for before its end is partial. A minute after the close for intraday candles, ' +
-        'half an hour after the market closes at 15:30 for days: a choice, no document says',
+        'half an hour after the market closes at 15:30, or after midnight where it trades into the night, for days: ' +
+        'a choice, no document says',
       bucket: 'kite.trade forum 11404: historical data has a limit of its own',
       limits: 'kite.trade forum 11404: 3 requests a second, else 429 until the window is over',
       row: `${docs}: [date, open, high, low, close, volume, oi]; fixtures minute.json, interest.json`,
@@ -88,21 +89,27 @@ const nobody: KiteContext = {
   dayCaps: defaultDayCaps,
 }
 
-const kinds = [
-  { name: 'day', timeframes: ['1d'], settleMs: -8 * HOUR_MS },
+/** Exchanges of shares, and of what derives from them: they close at 15:30. The others trade into the night. */
+const closeInDaylight: ReadonlySet<string> = new Set(['nse', 'bse', 'nfo', 'bfo'])
+
+const kindsOf = (market: string) => [
+  { name: 'day', timeframes: ['1d'], settleMs: closeInDaylight.has(market) ? -8 * HOUR_MS : HOUR_MS / 2 },
   { name: 'intraday', timeframes: ['1m', '3m', '5m', '10m', '15m', '30m', '1h'], settleMs: MINUTE_MS },
 ]
 
 /**
  * The venue's candles, an endpoint for each exchange, since a symbol may be listed on several: `kite.nse-day`,
- * `kite.nse-intraday` … The two differ in when a bar is final. A day's bar is 24 hours wide from midnight IST, and trading
- * ends at 15:30: it is final half an hour later, eight hours before its width is over.
+ * `kite.nse-intraday` … The two differ in when a bar is final. A day's bar is 24 hours wide from midnight IST. Where trading
+ * ends at 15:30 it is final half an hour later, eight hours before its width is over; where it goes on into the night,
+ * half an hour after midnight.
  */
 export function kiteSources(options: KiteOptions = {}): readonly SyncSource[] {
   const { requestsPerSecond, ...given } = options
   const context: KiteContext = { ...nobody, ...given }
   const limits = kiteLimits(requestsPerSecond)
   return kiteMarkets.flatMap((market) =>
-    kinds.map((kind) => historicalSource(specOf({ ...kind, market }, context.dayCaps, limits), context)),
+    kindsOf(market).map((kind) =>
+      historicalSource(specOf({ ...kind, market }, context.dayCaps, limits), context),
+    ),
   )
 }
