@@ -47,9 +47,11 @@ export function kiteRooms({ root, sources, kite }: Config, clock: Clock): KiteRo
       return calendars.get(market)
     },
     tokenKeyOf: ({ instrument }) => {
-      const { symbol } = kiteSymbol(instrument.symbol)
+      const { symbol, continuous } = kiteSymbol(instrument.symbol)
       const entry = book().get(`${instrument.market.toUpperCase()}:${symbol}`)
-      return entry?.tokenKey ?? instrument.symbol
+      if (!entry) return instrument.symbol
+      // The days of a contract and those across contracts are two series of one token.
+      return continuous ? `${entry.tokenKey}#continuous` : entry.tokenKey
     },
     instrumentsChanged: () => {
       listed = undefined
