@@ -34,8 +34,8 @@ export function tokenFileOf({ token_file: named }: KiteConfig): string {
 }
 
 /**
- * What requests carry: the configured token, else that of the file. Asked for by each request, so that a login made
- * while a run goes on serves the next run only.
+ * What requests carry: the configured token, else that of the file. The file is read once, and again when that login has
+ * ended: a service goes on with the next day's login, and no run changes from one that holds to another.
  *
  * @throws EverybarError `source.login-expired` (abort) when there is no login or it has ended; `config.missing`
  *   (abort) without an API key; `app.token-file` (abort) for a file that others can read, or that cannot be read.
@@ -43,7 +43,7 @@ export function tokenFileOf({ token_file: named }: KiteConfig): string {
 export function authorizationOf(config: KiteConfig, nowMs: () => EpochMs): () => string {
   let login: { readonly text: string; readonly endsAtMs: EpochMs } | undefined
   return () => {
-    login ??= currentLogin(config)
+    if (!login || nowMs() >= login.endsAtMs) login = currentLogin(config)
     if (nowMs() >= login.endsAtMs) throw noLogin(`the Kite login ended at ${iso(login.endsAtMs)}`)
     return login.text
   }

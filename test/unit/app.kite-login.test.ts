@@ -14,6 +14,7 @@ import {
 } from '../../src/app/kite-login.ts'
 import { configSchema } from '../../src/config/schema.ts'
 import { EverybarError } from '../../src/model/errors.ts'
+import { DAY_MS } from '../../src/model/time.ts'
 import { inFolder } from '../run-cli.ts'
 
 const configOf = (given: object = {}) => configSchema.parse({ sources: { kite: given } }).sources.kite
@@ -90,6 +91,20 @@ describe('what requests carry', () => {
       expect(authorization()).toBe('token key:access')
       nowMs++
       expect(codeOf(authorization)).toBe('source.login-expired')
+    })
+  })
+
+  test('the next day’s login, once the file’s first one has ended: a service runs for longer than a login', async () => {
+    await inFolder(async (folder) => {
+      const config = configOf({ token_file: join(folder, 'token.json') })
+      await writeLogin(config, login)
+      let nowMs = login.expiresAtMs - 1
+      const authorization = authorizationOf(config, () => nowMs)
+      authorization()
+      await writeLogin(config, { ...login, accessToken: 'next', expiresAtMs: login.expiresAtMs + DAY_MS })
+      expect(authorization()).toBe('token key:access')
+      nowMs++
+      expect(authorization()).toBe('token key:next')
     })
   })
 
