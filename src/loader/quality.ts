@@ -1,5 +1,6 @@
 import { type EpochMs, iso } from '../model/time.ts'
-import { anchorOf, countOpens, fixedWidthMs, floorToBar, type Timeframe } from '../model/timeframe.ts'
+import { countOpens, fixedWidthMs, floorToBar, type Timeframe } from '../model/timeframe.ts'
+import { anchorIn } from './read/anchor.ts'
 import { type Engine, identifier } from './read/engine.ts'
 import { type ReadPlan, type Source, selectOf, unreadable } from './read/source.ts'
 
@@ -35,12 +36,16 @@ export interface QualityReport {
   readonly findings: readonly QualityFinding[]
   /** Whether the rows ascend, one a time: whether they can be read as they stand. */
   readonly inOrder: boolean
+  /** A point of the grid most rows stand on; none without rows, or where bars have no fixed width. */
+  readonly anchorMs: EpochMs | undefined
 }
 
 type Sums = Readonly<Record<string, number | null>>
 
 /**
- * Looks at every row of `source` once (twice with outliers), in DuckDB, without changing anything.
+ * Looks at every row of `source` once, and at its times once more (its values too with outliers), in DuckDB, without
+ * changing anything. Whether rows are on their grid is told by the grid that most of them are on, since not every venue
+ * counts from midnight UTC.
  *
  * @throws SchemaValidationError `loader.schema`. @throws DataQualityError `loader.unreadable-file`.
  */
@@ -53,24 +58,33 @@ export async function checkQuality(
   const path = source.paths[0]!
   const select = await selectOf(engine, source, { ...plan, mend: source.paths.length > 1 })
   const measured = plan.columns.filter((name) => !plan.timeColumns?.includes(name))
-  const [sums] = (await engine
-    .rows(sumsOf(select, plan.columns, options.timeframe))
-    .catch((cause: unknown) => {
-      throw unreadable(source.paths, cause)
-    })) as Sums[]
+  const { timeframe } = options
+  const failed = (cause: unknown) => {
+    throw unreadable(source.paths, cause)
+  }
+  const anchorMs = timeframe && (await anchorIn(engine, select, timeframe).catch(failed))
+  const grid = timeframe && anchorMs !== undefined ? { timeframe, anchorMs } : undefined
+  const [sums] = (await engine.rows(sumsOf(select, plan.columns, grid)).catch(failed)) as Sums[]
   const findings = [
     ...orderFindings(path, sums!),
-    ...gridFindings(path, sums!, options.timeframe),
+    ...(grid ? gridFindings(path, sums!, grid) : []),
     ...plan.columns.flatMap((name, i) =>
       finding('null', path, sums![`null_${i}`], sums![`null_at_${i}`], 'not known', name),
     ),
     ...(options.outliers ? await outlierFindings(engine, select, path, measured, options.outliers) : []),
   ]
-  return { rows: sums!.rows!, findings, inOrder: !sums!.disorder && !sums!.repeats && !sums!.no_time }
+  const inOrder = !sums!.disorder && !sums!.repeats && !sums!.no_time
+  return { rows: sums!.rows!, findings, inOrder, anchorMs }
 }
 
-function sumsOf(select: string, columns: readonly string[], timeframe: Timeframe | undefined): string {
-  const grid = fixedGrid(timeframe)
+interface Grid {
+  readonly timeframe: Timeframe
+  readonly anchorMs: EpochMs
+}
+
+function sumsOf(select: string, columns: readonly string[], on: Grid | undefined): string {
+  // How far a time is past its grid point.
+  const grid = on && `((t - ${on.anchorMs}) % ${fixedWidthMs(on.timeframe)})`
   const nulls = columns.map((name, i) => {
     const unknown = `(${identifier(name)} IS NULL OR isnan(${identifier(name)}))`
     return `count(*) FILTER (${unknown})::DOUBLE AS null_${i}, min(t) FILTER (${unknown}) AS null_at_${i}`
@@ -87,13 +101,6 @@ function sumsOf(select: string, columns: readonly string[], timeframe: Timeframe
     FROM (SELECT *, lag(t) OVER () AS before FROM (${select}))`
 }
 
-/** SQL for how far a time is past its grid point; `undefined` where the width is not fixed or the anchor not known. */
-function fixedGrid(timeframe: Timeframe | undefined): string | undefined {
-  const width = timeframe && fixedWidthMs(timeframe)
-  const anchor = timeframe && anchorOf(timeframe)
-  return width === undefined || anchor === undefined ? undefined : `((t - ${anchor}) % ${width})`
-}
-
 function orderFindings(path: string, sums: Sums): QualityFinding[] {
   if (sums.rows === 0) return [{ kind: 'empty', path, count: 0, detail: 'the file holds no rows' }]
   return [
@@ -103,12 +110,9 @@ function orderFindings(path: string, sums: Sums): QualityFinding[] {
   ]
 }
 
-function gridFindings(path: string, sums: Sums, timeframe: Timeframe | undefined): QualityFinding[] {
-  if (!timeframe || sums.on_grid === undefined || sums.first === null) return []
-  const expected = countOpens(timeframe, {
-    startMs: floorToBar(timeframe, sums.first!),
-    endMs: sums.last! + 1,
-  })
+function gridFindings(path: string, sums: Sums, { timeframe, anchorMs }: Grid): QualityFinding[] {
+  const startMs = floorToBar(timeframe, sums.first!, anchorMs)
+  const expected = countOpens(timeframe, { startMs, endMs: sums.last! + 1 }, anchorMs)
   return [
     ...finding(
       'off-grid',

@@ -19,6 +19,50 @@ const shares = [
 const evening = (day: string) => Date.parse(`${day}T18:00:00+05:30`)
 
 describe('training data of a market that closes', () => {
+  test('days of India are on the grids that know no sessions, and complete', async () => {
+    const venue = await startKiteSimulator({ instruments: shares, nowMs: evening('2024-03-12') })
+    try {
+      await inFolder(async (cwd) => {
+        writeFileSync(join(cwd, 'everybar.yaml'), 'root: ./data\n')
+        const env = {
+          EVERYBAR__SOURCES__KITE__BASE_URL: venue.url,
+          EVERYBAR_KITE_API_KEY: venue.apiKey,
+          EVERYBAR_KITE_API_SECRET: venue.apiSecret,
+          XDG_CONFIG_HOME: join(cwd, 'config'),
+        }
+        const run = (...args: string[]) => runCli(args, { cwd, env })
+        expect((await run('kite', 'login', '--request-token', venue.requestToken)).code).toBe(0)
+        expect((await run('instruments', 'sync', 'kite')).code).toBe(0)
+        for (const [timeframe, grid, rows] of [
+          ['1d', 'business-days', 6],
+          ['1d', 'calendar', 8],
+          ['1h', 'calendar', 189],
+        ] as const) {
+          const id = `kite:nse:RELIANCE:${timeframe}`
+          const range = ['--from', '2024-03-04', '--to', '2024-03-12']
+          expect((await run('sync', id, ...range)).code).toBe(0)
+          const made = await run(
+            'export',
+            id,
+            ...range,
+            '--grid',
+            grid,
+            '--out',
+            `${timeframe} ${grid}`,
+            '--json',
+          )
+          expect([timeframe, grid, made.code]).toEqual([timeframe, grid, 0])
+          const [series] = made.json().data.series
+          expect([series.rows, series.off_grid, series.complete]).toEqual([rows, 0, true])
+          // Of the days from the 5th to the 11th all but Friday the 8th, a holiday, and a weekend.
+          expect(Object.keys(series.gaps)).toEqual(['closed_session'])
+        }
+      })
+    } finally {
+      await venue.close()
+    }
+  })
+
   test('--grid compact has the open slots only, with features over nights and holidays', async () => {
     const venue = await startKiteSimulator({ instruments: shares, nowMs: evening('2024-03-12') })
     try {

@@ -1,13 +1,13 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { calendarOfMarket } from '../../src/coverage/calendars.ts'
-import { type ExportOptions, exportDataset } from '../../src/loader/index.ts'
+import { type ExportOptions, exportDataset, ParquetDataLoader } from '../../src/loader/index.ts'
 import { parseSeries, type Series } from '../../src/model/series.ts'
 import { DAY_MS, type TimeRange } from '../../src/model/time.ts'
 import { fixedWidthMs, floorToBar, parseTimeframe } from '../../src/model/timeframe.ts'
 import { kiteAnchorOf } from '../../src/source/kite/intervals.ts'
-import { readParquet } from '../consumers.ts'
-import { makeLake, scratch } from '../loader-lake.ts'
+import { checkFuture, checkLong, readParquet } from '../consumers.ts'
+import { makeLake, scratch, thrown, writeConfig } from '../loader-lake.ts'
 
 type Change = Partial<Omit<ExportOptions, 'series'>> & { readonly root: string; readonly id: string }
 
@@ -116,5 +116,87 @@ describe('the parts of windows over nights, weekends and holidays', () => {
         return [ms, ms < Date.UTC(2024, 0, 13) ? 'embargo' : 'validation']
       }),
     )
+  })
+})
+
+describe('grids of a market whose bars are not counted from midnight UTC', () => {
+  /** 22 days of trading, one of them a Saturday, which has no row among business days. */
+  const january = { range: { startMs: ist('2024-01-01'), endMs: ist('2024-02-01') } }
+
+  test.each([
+    ['1d', 'calendar', { rows: 31, missing: 9, off_grid: 0 }],
+    ['1d', 'business-days', { rows: 23, missing: 2, off_grid: 1 }],
+    ['1h', 'calendar', undefined],
+    ['30m', 'calendar', undefined],
+  ] as const)('%s bars on %s are all there', async (timeframe, grid, expected) => {
+    const { root, id } = await kiteLake(timeframe)
+    const { manifest, file } = await make({ root, id, grid, ...january })
+    const { items, frequency } = await checkLong(file('long.parquet'))
+    const known = items.get(id)!.filter((row) => !Number.isNaN(row.target))
+    const perDay = { '1d': 1, '1h': 7, '30m': 13 }[timeframe]
+    const [{ rows, missing, off_grid }] = manifest.series as [(typeof manifest.series)[0]]
+    expect([rows - missing, known.length % perDay]).toEqual([known.length, 0])
+    expect({ rows, missing, off_grid }).toEqual(expected ?? { rows, missing, off_grid: 0 })
+    expect(frequency).toBe(grid === 'calendar' ? fixedWidthMs(parseTimeframe(timeframe)) : 'B')
+  })
+
+  test('rows of business days have the dates of the market, mapped back to the real times', async () => {
+    const { root, id } = await kiteLake('1d')
+    const change = { root, id, grid: 'business-days' as const, ...january }
+    const { manifest, file } = await make(change)
+    const long = await checkLong(file('long.parquet'))
+    const rows = long.items.get(id)!
+    const { rows: map } = await readParquet(file('mapping.parquet'))
+    expect(map[0]).toEqual({
+      ...{ item_id: id, timestamp: new Date('2024-01-01'), open_time: new Date('2023-12-31T18:30:00Z') },
+    })
+    expect(map.map((row) => millis(row.timestamp))).toEqual(rows.map((row) => millis(row.timestamp)))
+    expect(
+      map.every((row) => ist((row.timestamp as Date).toISOString().slice(0, 10)) === millis(row.open_time)),
+    ).toBe(true)
+    // Republic Day, a Friday.
+    expect(rows.find((row) => millis(row.timestamp) === Date.UTC(2024, 0, 26))!.target).toBeNaN()
+    expect(manifest.series[0]).toMatchObject({ first: '2024-01-01T00:00:00Z', last: '2024-01-31T00:00:00Z' })
+    const future = await make({ ...change, format: 'future', future: { prediction_length: 3 } })
+    const items = await checkFuture(future.file('future.parquet'), long, 3)
+    expect(items.get(id)!.map((row) => millis(row.timestamp))).toEqual(
+      [1, 2, 5].map((day) => Date.UTC(2024, 1, day)),
+    )
+  })
+
+  test('is the one of most bars, so that a first bar off the grid is the only one left out', async () => {
+    const root = scratch()
+    const id = 'binance:spot:BTCUSDT:1h'
+    await makeLake(root, id, Date.UTC(2023, 11, 31, 23, 53), 1)
+    await makeLake(root, id, Date.UTC(2024, 0, 1), 48)
+    const { manifest } = await make({ root, id, range: between('2023-12-31', '2024-01-03') })
+    expect(manifest.series[0]).toMatchObject({ rows: 48, missing: 0, off_grid: 1 })
+  })
+
+  const load = async (root: string, query: { from: string; to: string; require?: 'complete' }) => {
+    const loader = new ParquetDataLoader(writeConfig(join(root, 'lake', 'kite')))
+    try {
+      return await loader.loadTrainingData({ symbol: 'RELIANCE', ...query })
+    } finally {
+      await loader.close()
+    }
+  }
+
+  test('the quality of its files is judged by the same grid', async () => {
+    const { root } = await kiteLake('1d')
+    const { findings } = await load(root, { from: '2024-01', to: '2024-02' })
+    expect(findings.map(({ kind, count }) => [kind, count])).toEqual([['missing', 9]])
+  })
+
+  test('nothing is missing where every hour is there, and what is missing is told', async () => {
+    const whole = scratch()
+    const firstMs = Date.parse('2024-01-01T00:15+05:30')
+    await makeLake(whole, 'kite:nse:RELIANCE:1h', firstMs, 48)
+    const query = { from: '2023-12-31T18:30Z', to: '2024-01-02T18:30Z', require: 'complete' as const }
+    expect((await load(whole, query)).files).toHaveLength(2)
+    const holed = scratch()
+    await makeLake(holed, 'kite:nse:RELIANCE:1h', firstMs, 48, (i) => i === 30)
+    const fault = await thrown(() => load(holed, query))
+    expect(fault.message).toContain('1 unknown; first from 2024-01-02T00:45:00Z to 2024-01-02T01:45:00Z')
   })
 })

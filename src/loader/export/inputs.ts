@@ -5,8 +5,10 @@ import { join } from 'node:path'
 import { lakePath } from '../../model/lake.ts'
 import { type Series, seriesId } from '../../model/series.ts'
 import { type EpochMs, monthOf, type TimeRange } from '../../model/time.ts'
+import type { Timeframe } from '../../model/timeframe.ts'
 import { DataNotFoundError, ParquetLoaderError } from '../errors.ts'
 import type { Frame } from '../frame.ts'
+import { anchorIn } from '../read/anchor.ts'
 import { type Engine, literal, timestamp } from '../read/engine.ts'
 import { scan } from '../read/scan.ts'
 import { unreadable } from '../read/source.ts'
@@ -41,6 +43,8 @@ export interface SeriesInput {
   /** Open times of the first and the last stored bar in the range. */
   readonly firstMs: EpochMs
   readonly lastMs: EpochMs
+  /** A point of the grid most of those bars stand on; none for months. */
+  readonly anchorMs?: EpochMs
 }
 
 /**
@@ -65,7 +69,7 @@ export async function findInput(
       files.push({ ...(await digest(folder, path)), at, month, copy })
     }
   }
-  const extent = files.length > 0 ? await extentOf(engine, files, range) : undefined
+  const extent = files.length > 0 ? await extentOf(engine, files, series.timeframe, range) : undefined
   if (!extent) {
     throw new DataNotFoundError('loader.no-data', `no bars of ${seriesId(series)} are stored in the range`, {
       path: join(root, lakePath(series, range.startMs)),
@@ -75,19 +79,26 @@ export async function findInput(
   return { series, id: seriesId(series), files, ...extent }
 }
 
-async function extentOf(engine: Engine, files: readonly InputFile[], { startMs, endMs }: TimeRange) {
+async function extentOf(
+  engine: Engine,
+  files: readonly InputFile[],
+  timeframe: Timeframe,
+  { startMs, endMs }: TimeRange,
+) {
   const paths = files.map((file) => file.at)
-  const [row] = await engine
-    .rows(
-      `SELECT min(epoch_ms(open_time))::DOUBLE AS first, max(epoch_ms(open_time))::DOUBLE AS last
-       FROM read_parquet([${paths.map(literal).join(', ')}], union_by_name = true)
-       WHERE open_time >= ${timestamp(startMs)} AND open_time < ${timestamp(endMs)}`,
-    )
-    .catch((cause: unknown) => {
-      throw unreadable(paths, cause)
-    })
-  const { first, last } = row as { first: number | null; last: number | null }
-  return first === null || last === null ? undefined : { firstMs: first, lastMs: last }
+  const opens = `
+    SELECT epoch_ms(open_time)::DOUBLE AS t
+    FROM read_parquet([${paths.map(literal).join(', ')}], union_by_name = true)
+    WHERE open_time >= ${timestamp(startMs)} AND open_time < ${timestamp(endMs)}`
+  try {
+    const [row] = await engine.rows(`SELECT min(t) AS first, max(t) AS last FROM (${opens})`)
+    const { first, last } = row as { first: number | null; last: number | null }
+    if (first === null || last === null) return undefined
+    const anchorMs = await anchorIn(engine, opens, timeframe)
+    return { firstMs: first, lastMs: last, ...(anchorMs !== undefined && { anchorMs }) }
+  } catch (cause) {
+    throw unreadable(paths, cause)
+  }
 }
 
 /** The stored rows of a series in a range, month after month. */

@@ -1,12 +1,12 @@
 import type { RangeSet } from '../../model/range-set.ts'
 import { type EpochMs, iso, type TimeRange } from '../../model/time.ts'
-import { anchorOf, fixedWidthMs, nextOpen, type Timeframe } from '../../model/timeframe.ts'
+import { fixedWidthMs, nextOpen, type Timeframe } from '../../model/timeframe.ts'
 import { ConfigError, DataQualityError } from '../errors.ts'
 import { featureName } from '../features.ts'
 import { fillFrames } from '../fill.ts'
 import type { Engine } from '../read/engine.ts'
 import { ROWS_PER_FRAME } from '../read/scan.ts'
-import { type Slots, slotsOf } from '../read/slots.ts'
+import { ownDay, type Slots, slotsOf } from '../read/slots.ts'
 import { type DenseCounts, type DenseFrame, densify } from './dense.ts'
 import { featureRows } from './feature-rows.ts'
 import { type SeriesInput, storedRows } from './inputs.ts'
@@ -25,6 +25,8 @@ export interface Item {
   readonly slots: Slots
   /** The same grid in another part of the range, on real times. */
   readonly slotsIn: (range: TimeRange) => Slots
+  /** The time a row has in the files, by its open time and its number, where that is not the open time itself. */
+  readonly stamp?: (openMs: EpochMs, row: number) => EpochMs
   /** When the market is open, with the grid `compact`. */
   readonly sessions?: RangeSet
   /** What did not fit, counted as the rows go by. */
@@ -41,15 +43,34 @@ export function makeItem(
   sessions?: RangeSet,
 ): Item {
   const { timeframe } = input.series
-  const grid = { anchorMs: anchorOf(timeframe) ?? input.firstMs, ...(sessions && { sessions }) }
+  const { anchorMs } = input
   // Sessions count their bars from the opening bell, not from midnight.
-  const options = definition.grid === 'compact' ? { ...(sessions && { sessions }) } : grid
+  const options =
+    definition.grid === 'compact'
+      ? { ...(sessions && { sessions }) }
+      : { ...(anchorMs !== undefined && { anchorMs }) }
   const startMs = definition.leading === 'trim' ? Math.max(range.startMs, input.firstMs) : range.startMs
   const slotsIn = (part: TimeRange) => slotsOf(definition.grid, timeframe, part, options)
   const slots = slotsIn({ startMs, endMs: range.endMs })
   const counts = { offGrid: 0, missing: 0 }
   const compact = definition.grid === 'compact' && sessions
-  return { id: input.id, input, timeframe, slots, slotsIn, ...(compact && { sessions }), counts, filled: {} }
+  const stamp = stampOf(definition, timeframe, slots)
+  return {
+    ...{ id: input.id, input, timeframe, slots, slotsIn, counts, filled: {} },
+    ...(stamp && { stamp }),
+    ...(compact && { sessions }),
+  }
+}
+
+/**
+ * Regular times for rows whose own are none: for a market that closes, the first real one, then a bar's width at a time;
+ * for business days, the dates, since trainers know Monday to Friday by them.
+ */
+function stampOf({ grid }: Definition, timeframe: Timeframe, { firstMs }: Slots): Item['stamp'] {
+  if (grid === 'business-days' && ownDay(firstMs) !== firstMs) return ownDay
+  if (grid !== 'compact') return undefined
+  const width = widthOf(timeframe)
+  return (_, row) => firstMs + row * width
 }
 
 /**
@@ -81,7 +102,7 @@ export async function* itemFrames(
       const marks = frame.filled[name]
       if (marks) item.filled[name] = (item.filled[name] ?? 0) + marks.reduce((sum, mark) => sum + mark, 0)
     }
-    yield definition.grid === 'compact' ? renumber(frame, item, row) : frame
+    yield stamped(frame, item, row)
     row += frame.length
   }
 }
@@ -99,10 +120,9 @@ function refuseHoles(item: Item, frame: DenseFrame): void {
   )
 }
 
-/** Regular times for a market that closes: the first real one, then a bar's width at a time. */
-function renumber(frame: DenseFrame, item: Item, row: number): ExportFrame {
-  const width = widthOf(item.timeframe)
-  const timeMs = Float64Array.from(frame.timeMs, (_, i) => item.slots.firstMs + (row + i) * width)
+function stamped(frame: DenseFrame, { stamp }: Item, row: number): ExportFrame {
+  if (!stamp) return frame
+  const timeMs = frame.timeMs.map((ms, i) => stamp(ms, row + i))
   return { ...frame, timeMs, realMs: frame.timeMs }
 }
 
@@ -117,13 +137,13 @@ function widthOf(timeframe: Timeframe): number {
 
 /** The times of the rows after the last one of an export, as a model counts them on. */
 export function futureTimes(item: Item, mode: Definition['grid'], count: number): Float64Array {
+  const { slots, timeframe, stamp } = item
   const out = new Float64Array(count)
-  const { slots, timeframe } = item
-  const width = mode === 'compact' ? widthOf(timeframe) : 0
-  let ms: EpochMs = mode === 'compact' ? slots.firstMs + slots.count * width : firstAfter(slots)
+  // When a market opens after the range is not known, and its rows are numbered on all the same.
+  let ms: EpochMs = mode === 'compact' ? slots.endMs : firstAfter(slots)
   for (let i = 0; i < count; i++) {
-    out[i] = ms
-    ms = mode === 'business-days' ? slots.next(ms) : mode === 'compact' ? ms + width : nextOpen(timeframe, ms)
+    out[i] = stamp ? stamp(ms, slots.count + i) : ms
+    ms = mode === 'business-days' ? slots.next(ms) : nextOpen(timeframe, ms)
   }
   return out
 }

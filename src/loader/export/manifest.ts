@@ -55,7 +55,7 @@ export function seriesEntry(
   return {
     item_id: item.id,
     rows: item.slots.count,
-    first: item.slots.count > 0 ? iso(item.slots.firstMs) : null,
+    first: item.slots.count > 0 ? iso(item.stamp?.(item.slots.firstMs, 0) ?? item.slots.firstMs) : null,
     last: lastMs === undefined ? null : iso(lastMs),
     missing: item.counts.missing,
     off_grid: item.counts.offGrid,

@@ -76,7 +76,7 @@ export class FillLog {
   }
 }
 
-/** `mapping.parquet`: the real open time of every row, for the grid `compact`. Not written with the others. */
+/** `mapping.parquet`: the real open time of every row, where the rows have other times. Else not written. */
 export class TimeMap {
   readonly #sink: ParquetSink
 

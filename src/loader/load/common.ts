@@ -1,5 +1,5 @@
 import type { OnEvent } from '../../model/events.ts'
-import { monthOf, type TimeRange } from '../../model/time.ts'
+import { type EpochMs, monthOf, type TimeRange } from '../../model/time.ts'
 import type { AuditLogger, AuditSession } from '../audit.ts'
 import type { ParquetLoaderConfig } from '../config.ts'
 import { type Coverage, type MissingRun, requireComplete } from '../coverage.ts'
@@ -171,7 +171,7 @@ export async function checkComplete(
       runs.push(...(await coverage(first, range)))
       continue
     }
-    const tracker = new MissingTracker(slotsOf('calendar', timeframe, range))
+    const tracker = new MissingTracker(slotsOf('calendar', timeframe, range, await gridOf(months)))
     const bare = new Months(context.engine, months.files, {
       ...months.plan,
       columns: [],
@@ -186,6 +186,15 @@ export async function checkComplete(
     runs.push(...tracker.end())
   }
   requireComplete(datasetKey(first), runs)
+}
+
+/** The grid the bars of a dataset stand on, by the first month that has any. */
+async function gridOf(months: Months): Promise<{ anchorMs?: EpochMs }> {
+  for (const file of months.files) {
+    const { anchorMs } = await months.report(file)
+    if (anchorMs !== undefined) return { anchorMs }
+  }
+  return {}
 }
 
 /** The time a query names, month by month where it names months, within what could be there. */

@@ -1,5 +1,5 @@
 import type { RangeSet } from '../../model/range-set.ts'
-import { DAY_MS, type EpochMs, type TimeRange } from '../../model/time.ts'
+import { DAY_MS, type EpochMs, HOUR_MS, type TimeRange } from '../../model/time.ts'
 import { ceilToBar, fixedWidthMs, nextOpen, type Timeframe } from '../../model/timeframe.ts'
 import { ConfigError } from '../errors.ts'
 
@@ -18,7 +18,7 @@ export interface Slots {
 /**
  * Which regular grid the rows stand on:
  * - `calendar`: every bar of the timeframe, day and night; closed hours are rows without values;
- * - `business-days`: Monday to Friday, daily bars only; holidays are rows without values;
+ * - `business-days`: Monday to Friday as the market counts its days, daily bars only; holidays are rows without values;
  * - `compact`: the bars of the trading sessions only, one after the other. Their real times are not regular, so the
  *   export gives them regular ones and a mapping back.
  */
@@ -27,7 +27,8 @@ export type GridMode = 'calendar' | 'business-days' | 'compact'
 /**
  * The grid of `timeframe` in `range`. `sessions`, for `compact` only, is when the market is open.
  *
- * @param anchorMs the open time of any bar, for timeframes whose grid is not documented (`3d`).
+ * @param anchorMs the open time of any bar, for grids that are not counted from midnight UTC. With `compact` bars are
+ *   counted from the opening bell without one.
  * @throws ConfigError `loader.bad-grid`.
  */
 export function slotsOf(
@@ -40,7 +41,7 @@ export function slotsOf(
     case 'calendar':
       return calendar(timeframe, range, options.anchorMs)
     case 'business-days':
-      return businessDays(timeframe, range)
+      return businessDays(timeframe, range, options.anchorMs)
     case 'compact':
       return compact(timeframe, range, options)
     default:
@@ -59,14 +60,20 @@ function calendar(timeframe: Timeframe, range: TimeRange, anchorMs?: EpochMs): S
   return { firstMs, endMs: range.endMs, next, count }
 }
 
-function businessDays(timeframe: Timeframe, range: TimeRange): Slots {
+/**
+ * Midnight UTC of the day a daily bar is of, by the market's own clock: 18:30 UTC on Sunday is Monday in India. Thirteen
+ * hours into a day that began between UTC+13 and UTC-10, its date is the one of UTC.
+ */
+export const ownDay = (openMs: EpochMs): EpochMs => Math.floor((openMs + 13 * HOUR_MS) / DAY_MS) * DAY_MS
+
+function businessDays(timeframe: Timeframe, range: TimeRange, anchorMs?: EpochMs): Slots {
   if (timeframe !== '1d') throw badGrid('business-days is for daily bars', timeframe)
   const onward = (ms: EpochMs): EpochMs => {
-    const day = new Date(ms).getUTCDay()
+    const day = new Date(ownDay(ms)).getUTCDay()
     return ms + (day === 6 ? 2 : day === 0 ? 1 : 0) * DAY_MS
   }
   const next = (ms: EpochMs) => onward(ms + DAY_MS)
-  const firstMs = onward(ceilToBar(timeframe, range.startMs))
+  const firstMs = onward(ceilToBar(timeframe, range.startMs, anchorMs))
   return { firstMs, endMs: range.endMs, next, count: walk(firstMs, range.endMs, next) }
 }
 
