@@ -143,7 +143,7 @@ export class Filler<F extends Frame> {
 
 /** `frames` with unknown values filled. */
 export async function* fillFrames<F extends Frame>(
-  frames: AsyncIterable<F>,
+  frames: AsyncIterable<F> | Iterable<F>,
   options: FillOptions,
 ): AsyncGenerator<F> {
   const filler = new Filler<F>(options)

@@ -4,7 +4,7 @@ import { readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { type OnEvent, silent } from '../model/events.ts'
-import { iso } from '../model/time.ts'
+import { type EpochMs, iso } from '../model/time.ts'
 import type { ParquetLoaderConfig } from './config.ts'
 import { DataNotFoundError } from './errors.ts'
 import { fileKey, type ParquetFileInfo } from './files.ts'
@@ -16,6 +16,8 @@ const entrySchema = z.object({
   processed_at: z.string(),
   checksum: z.string(),
   status: z.string(),
+  /** The first time whose rows were given; not there where all were. */
+  from: z.string().optional(),
 })
 const stateSchema = z.object({
   version: z.literal(1),
@@ -24,6 +26,15 @@ const stateSchema = z.object({
 type State = z.output<typeof stateSchema>
 /** What the state file says of one processed file. */
 export type ProcessedFile = Readonly<z.output<typeof entrySchema>>
+
+/** One reading of a file: what the file was then, and which of its rows were given. */
+export interface Reading {
+  readonly file: ParquetFileInfo
+  /** What it was when it was read, so that a change made meanwhile is not lost. */
+  readonly checksum: string
+  /** The first time whose rows were given; all were unless said. */
+  readonly fromMs?: EpochMs
+}
 
 export interface TrackerOptions {
   readonly onEvent?: OnEvent
@@ -54,26 +65,39 @@ export class IdempotencyTracker {
 
   /** Whether `consumer` has processed the file as it is now. One that has changed since is not processed. */
   async isProcessed(consumer: string, file: ParquetFileInfo): Promise<boolean> {
+    return this.covers(consumer, { file, checksum: await this.checksum(file) })
+  }
+
+  /** Whether what `consumer` has processed of a file holds all that `reading` would give. */
+  async covers(consumer: string, { file, checksum, fromMs = 0 }: Reading): Promise<boolean> {
     const entry = (await this.#read()).processed_files[consumer]?.[fileKey(file)]
-    if (entry?.status !== 'completed') return false
-    return entry.checksum === (await this.checksum(file))
+    if (entry?.status !== 'completed' || entry.checksum !== checksum) return false
+    return entry.from === undefined || Date.parse(entry.from) <= fromMs
+  }
+
+  /** Records that `consumer` is done with the file, as of `checksum`. As `markAll`. */
+  markProcessed(consumer: string, file: ParquetFileInfo, checksum: string): Promise<void> {
+    return this.markAll(consumer, [{ file, checksum }])
   }
 
   /**
-   * Records that `consumer` is done with the file, as of `checksum`: what it was when it was read, so that a change
-   * made meanwhile is not lost. Durable when it resolves.
+   * Records that `consumer` is done with every one of `readings`, or with none where it fails. Durable when it resolves.
    *
    * @throws ParquetLoaderError `loader.state-locked` (retry), `loader.not-writable`, `loader.disk-full` (abort).
    */
-  async markProcessed(consumer: string, file: ParquetFileInfo, checksum: string): Promise<void> {
+  async markAll(consumer: string, readings: readonly Reading[]): Promise<void> {
+    if (readings.length === 0) return
     await withLock(`${this.path}.lock`, this.#options.lockWaitMs, async () => {
       const state = await this.#read(true)
       const files = (state.processed_files[consumer] ??= {})
-      files[fileKey(file)] = {
-        file_path: file.path,
-        processed_at: iso(this.#options.nowMs()),
-        checksum,
-        status: 'completed',
+      for (const { file, checksum, fromMs } of readings) {
+        files[fileKey(file)] = {
+          file_path: file.path,
+          processed_at: iso(this.#options.nowMs()),
+          checksum,
+          status: 'completed',
+          ...(fromMs === undefined ? {} : { from: iso(fromMs) }),
+        }
       }
       await writeAtomic(this.path, `${JSON.stringify(state, null, 2)}\n`)
     })

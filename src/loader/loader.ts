@@ -91,15 +91,17 @@ export class ParquetDataLoader {
 
   /**
    * Month by month, the rows after `since` of files that `consumer` has not processed as they are now. A file counts
-   * as processed once the loop asks for the next one: a consumer that throws, or is killed, is given it again.
+   * as processed once the loop asks for the next one: a consumer that throws, or is killed, is given it again. So it is
+   * with an earlier `since`, and once more when the targets of its last bars have become known.
    */
   incremental(query: IncrementalQuery): AsyncGenerator<IncrementalFile> {
     return incrementalFiles(this.#context, query)
   }
 
   /**
-   * All of `incremental` at once. Files are marked as they are read, before this resolves: where losing rows to a crash
-   * of yours matters, loop over `incremental`. No new files is an empty frame.
+   * All of `incremental` at once. Every file is marked, all together, as the last thing before this resolves; a load
+   * that fails has marked none. Where losing rows to a crash of yours matters, loop over `incremental`. No new files is
+   * an empty frame.
    */
   loadIncrementalData(query: IncrementalQuery): Promise<IncrementalData> {
     return loadIncremental(this.#context, query)

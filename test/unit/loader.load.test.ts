@@ -48,6 +48,9 @@ const unknown = (count: number): number[] => Array.from({ length: count }, () =>
 const btc: LoadQuery = { symbol: 'BTCUSDT', from: '2024-01', to: '2024-03' }
 const audit = (dir: string, id: string) =>
   JSON.parse(readFileSync(join(dir, 'audit_logs', `${id}.json`), 'utf8')) as Record<string, unknown>
+const audits = (dir: string) =>
+  readdirSync(join(dir, 'audit_logs')).map((name) => audit(dir, name.replace('.json', '')))
+const text = (ms: number) => new Date(ms).toISOString().replace('T', ' ').replace('Z', '')
 
 describe('training data', () => {
   test('is every row, split by time, with an embargo between', async () => {
@@ -404,16 +407,86 @@ describe('incremental data', () => {
     })
   })
 
-  test('a file that cannot be read is not marked', async () => {
+  test('a load that fails has given nothing: every file comes again, and the one at fault is counted', async () => {
     const { dir, files } = await lake()
-    const whole = readFileSync(files[1]!)
+    const bytes = readFileSync(files[1]!)
     truncateSync(files[1]!, 100)
     await withLoader(dir, async (loader) => {
       expect((await thrown(() => loader.loadIncrementalData(query))).code).toBe('loader.unreadable-file')
-      writeFileSync(files[1]!, whole)
+      expect(audits(dir)).toMatchObject([{ status: 'failed', files_failed: 1 }])
+      writeFileSync(files[1]!, bytes)
       const { data, filesSkipped } = await loader.loadIncrementalData(query)
-      expect([data.length, filesSkipped]).toEqual([120, 1])
+      expect([data.length, filesSkipped]).toEqual([179, 0])
+      expect((await loader.loadIncrementalData(query)).filesSkipped).toBe(2)
     })
+  })
+
+  test('of a loop that fails at a file only the ones before it count', async () => {
+    const { dir, files } = await lake()
+    const bytes = readFileSync(files[1]!)
+    truncateSync(files[1]!, 100)
+    await withLoader(dir, async (loader) => {
+      expect((await thrown(() => collect(loader.incremental(query)))).code).toBe('loader.unreadable-file')
+      writeFileSync(files[1]!, bytes)
+      expect((await collect(loader.incremental(query))).map(({ file }) => file.month)).toEqual([2])
+    })
+  })
+
+  test('an earlier since gives the rows that a later one left out, a later one nothing new', async () => {
+    const { dir } = await lake()
+    await withLoader(dir, async (loader) => {
+      const rows = async (since: number | string) =>
+        (await loader.loadIncrementalData({ ...query, since })).data.length
+      expect(await rows(since)).toBe(179)
+      expect(await rows(since)).toBe(0)
+      expect(await rows('2024-01-31T22:30Z')).toBe(89) // of January; February was given whole
+      expect(await rows(since)).toBe(0)
+      expect(await rows(0)).toBe(120)
+      expect(await rows(0)).toBe(0)
+    })
+  })
+
+  test('targets at the end of a month come once they are known, and not again', async () => {
+    const { dir, files } = await lake()
+    const bytes = readFileSync(files[1]!)
+    rmSync(files[1]!)
+    await withLoader(dir, async (loader) => {
+      const load = async () =>
+        (await loader.loadIncrementalData({ ...query, since: 0, features: [ahead] })).data
+      const first = await load()
+      expect([...first.columns.target_close_h5!].slice(-6)).toEqual([madeBar(119).close, ...unknown(5)])
+      expect((await load()).length).toBe(0)
+      writeFileSync(files[1]!, bytes)
+      const second = await load()
+      expect([...second.columns.target_close_h5!]).toEqual([
+        ...Array.from({ length: 235 }, (_, i) => madeBar(i + 5).close),
+        ...unknown(5),
+      ])
+      expect((await load()).length).toBe(0)
+    })
+  })
+
+  test.each([0, '2024-02', since])('is filled as training data is, wherever it begins: %s', async (since) => {
+    const { dir, files } = await lake()
+    const rows = Array.from({ length: 120 }, (_, i) => ({
+      ...{ open_time: text(FROM + (120 + i) * MINUTE_MS), ...madeBar(120 + i) },
+      ...(i < 3 ? { close: null } : {}),
+    }))
+    await writeParquet(files[1]!, lakeTypes, rows)
+    for (const null_handling of ['forward_fill', 'interpolate']) {
+      const change: ConfigChange = (s) => Object.assign(s.processing!, { null_handling, validation_split: 0 })
+      await withLoader(
+        dir,
+        async (loader) => {
+          const { train } = await loader.loadTrainingData(btc)
+          const consumer = null_handling
+          const { data } = await loader.loadIncrementalData({ symbol: 'BTCUSDT', consumer, since })
+          expect([...data.columns.close!]).toEqual([...train.columns.close!.slice(-data.length)])
+          expect([...data.filled.close!]).toEqual([...train.filled.close!.slice(-data.length)])
+        },
+        change,
+      )
+    }
   })
 
   test('nothing after the last timestamp is nothing, and no error', async () => {

@@ -121,11 +121,33 @@ export async function* handledFrames(
   await session.count({ rows })
 }
 
+/** What `read` gives. A file that it fails on counts as failed. */
+export async function readingFile<T>(session: AuditSession, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read()
+  } catch (error) {
+    await session.count({ files_failed: 1 })
+    throw error
+  }
+}
+
+export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const out: T[] = []
+  for await (const item of items) out.push(item)
+  return out
+}
+
+type NullHandling = ParquetLoaderConfig['processing']['null_handling']
+
+/** Whether values are made of other rows. */
+export const fills = (handling: NullHandling): boolean =>
+  handling === 'forward_fill' || handling === 'interpolate'
+
 /** Unknown values of `columns` filled, or their rows dropped. Made columns are never filled. */
 export async function* handleNulls(
-  frames: AsyncIterable<Frame>,
+  frames: AsyncIterable<Frame> | Iterable<Frame>,
   columns: readonly string[],
-  handling: ParquetLoaderConfig['processing']['null_handling'],
+  handling: NullHandling,
 ): AsyncGenerator<Frame> {
   if (handling === 'none') return yield* frames
   if (handling === 'drop') {

@@ -5,7 +5,7 @@ import { type Feature, featureInputs, featureName, featureSql, rangeWithReach } 
 import { monthRange, type ParquetFileInfo } from '../files.ts'
 import type { Frame } from '../frame.ts'
 import { checkQuality, type OutlierRule, type QualityFinding, type QualityReport } from '../quality.ts'
-import type { Engine } from './engine.ts'
+import { type Engine, identifier, type Row } from './engine.ts'
 import { framesOf, scan } from './scan.ts'
 import { type ReadPlan, selectOf, unreadable } from './source.ts'
 
@@ -18,6 +18,12 @@ export interface MonthsPlan {
   readonly range: TimeRange
   readonly rowsMax: number
   readonly outliers: OutlierRule | undefined
+}
+
+/** The last known value of a column, and when it was. */
+interface Known {
+  readonly ms: EpochMs
+  readonly value: number
 }
 
 /** The month files of one dataset, read one at a time; each is looked at before it is read, once. */
@@ -60,10 +66,55 @@ export class Months {
   /** The last time in the plan's range that a row of `file` has; `undefined` where it has none. */
   async lastMs(file: ParquetFileInfo): Promise<EpochMs | undefined> {
     const sql = await selectOf(this.#engine, { paths: [file.path] }, this.#read(this.plan.range, []))
-    const [row] = await this.#engine.rows(`SELECT max(t) AS last FROM (${sql})`).catch((cause: unknown) => {
+    const [row] = await this.#ask(file, `SELECT max(t) AS last FROM (${sql})`)
+    return typeof row!.last === 'number' ? row!.last : undefined
+  }
+
+  /** The last value of each of `columns` that is known before `ms`: rows, ascending, that hold nothing else. */
+  async knownBefore(ms: EpochMs, columns: readonly string[]): Promise<Frame> {
+    const found = new Map<string, Known>()
+    for (const file of this.files.toReversed()) {
+      const [range] = intersect([monthRange(file)], toRangeSet([{ startMs: 0, endMs: ms }]))
+      const open = columns.filter((name) => !found.has(name))
+      if (!range || open.length === 0) continue
+      for (const [name, known] of await this.#lastKnown(file, range, open)) found.set(name, known)
+    }
+    const times = [...new Set([...found.values()].map((known) => known.ms))].sort((a, b) => a - b)
+    const column = (name: string) =>
+      Float64Array.from(times, (time) => (found.get(name)?.ms === time ? found.get(name)!.value : Number.NaN))
+    return {
+      length: times.length,
+      timeMs: Float64Array.from(times),
+      columns: Object.fromEntries(this.names.map((name) => [name, column(name)])),
+      filled: {},
+    }
+  }
+
+  async #lastKnown(
+    file: ParquetFileInfo,
+    range: TimeRange,
+    columns: readonly string[],
+  ): Promise<Map<string, Known>> {
+    const read = { ...this.#read(range, columns), mend: true }
+    const select = await selectOf(this.#engine, { paths: [file.path] }, read)
+    const outputs = columns.flatMap((name, i) => {
+      const x = identifier(name)
+      const where = `FILTER (${x} IS NOT NULL AND NOT isnan(${x}))`
+      return [`max(t) ${where} AS ms_${i}`, `arg_max(${x}, t) ${where} AS value_${i}`]
+    })
+    const [row] = await this.#ask(file, `SELECT ${outputs.join(', ')} FROM (${select})`)
+    return new Map(
+      columns.flatMap((name, i) => {
+        const [ms, value] = [row![`ms_${i}`], row![`value_${i}`]]
+        return typeof ms === 'number' && typeof value === 'number' ? [[name, { ms, value }]] : []
+      }),
+    )
+  }
+
+  #ask(file: ParquetFileInfo, sql: string): Promise<Row[]> {
+    return this.#engine.rows(sql).catch((cause: unknown) => {
       throw unreadable([file.path], cause)
     })
-    return typeof row!.last === 'number' ? row!.last : undefined
   }
 
   /** The rows of one month in the plan's range, ascending, one a time, with its features. */
