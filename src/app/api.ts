@@ -234,6 +234,8 @@ export interface RebuildReport {
     readonly months: number
   }[]
   readonly setAside: readonly string[]
+  /** Bars a store refused, and stores that could not be levelled: they are tried again by the next run. */
+  readonly problems: readonly Problem[]
 }
 
 /** What a compaction of the lake did; zeros when there was nothing to fold. */

@@ -1,19 +1,20 @@
 import { join } from 'node:path'
 import type { RunRecord } from '../ledger/ledger.ts'
-import { isEverybarError } from '../model/errors.ts'
+import { type EverybarError, isEverybarError } from '../model/errors.ts'
 import { compactLake } from '../pipeline/compact.ts'
 import type { SeriesJob } from '../pipeline/house.ts'
 import { rebuildRecords } from '../pipeline/rebuild.ts'
 import { rebuildStore } from '../pipeline/reconcile-store.ts'
 import { replay } from '../pipeline/replay.ts'
 import type { Store } from '../store/store.ts'
-import type { RebuildReport } from './api.ts'
+import type { Problem, RebuildReport } from './api.ts'
 import type { AppContext } from './commands.ts'
 import { storeNamed } from './databases.ts'
 import { checkRoot, type OpenHouse, openHouse } from './house.ts'
 import { jobsOf } from './inspect.ts'
 import { exportManifests } from './manifests.ts'
 import { moverIn } from './quarantine.ts'
+import { problemOf } from './report.ts'
 import { lockRoot } from './root-lock.ts'
 import { jobOfFolder } from './verify.ts'
 
@@ -37,10 +38,12 @@ export async function rebuild(ctx: AppContext, options: RebuildOptions): Promise
     const stores = storesOf(house, options)
     const slices = options.ledger ? await rebuildLedger(house, ctx.signal) : new Map<string, number>()
     const series: RebuildReport['series'][number][] = []
+    const problems: Problem[] = []
     const mover = moverIn(house.root, (path) => moved.push(path))
     if (stores.includes(house.lake)) await foldFirst(house, mover.setAside, ctx.signal)
     for (const job of await jobsOf(house, [])) {
-      const months = await rebuildEach(house, job, stores, mover.setAside, ctx.signal)
+      const { months, errors } = await rebuildEach(house, job, stores, mover.setAside, ctx.signal)
+      problems.push(...errors.map(problemOf))
       series.push({ series: job.id, slices: slices.get(job.id) ?? 0, months })
     }
     if (house.config.ledger === 'sqlite')
@@ -50,6 +53,7 @@ export async function rebuild(ctx: AppContext, options: RebuildOptions): Promise
       stores: stores.map(({ name }) => name),
       series,
       setAside: moved,
+      problems,
     }
   } finally {
     await house[Symbol.asyncDispose]()
@@ -84,7 +88,7 @@ async function rebuildEach(
   stores: readonly Store[],
   setAside: (path: string) => Promise<void>,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<{ readonly months: number; readonly errors: readonly EverybarError[] }> {
   let count = 0
   for (const store of stores) {
     const months = await rebuildStore(house, job, store, { signal })
@@ -94,8 +98,9 @@ async function rebuildEach(
     for await (const { month, path } of house.lake.files(job.series))
       if (!made.has(month.startMs)) await setAside(path)
   }
-  for (const store of house.stores) await replay(house, job, store, { signal })
-  return count
+  const errors: EverybarError[] = []
+  for (const store of house.stores) errors.push(...(await replay(house, job, store, { signal })).errors)
+  return { months: count, errors }
 }
 
 /** Every series the archive has a folder of. Slices recorded, by series. */

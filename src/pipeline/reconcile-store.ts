@@ -1,11 +1,12 @@
 import type { StoreFacet } from '../ledger/ledger.ts'
-import { type BarBatch, batchWithin, concatBatches } from '../model/bar.ts'
-import { monthOf, type TimeRange } from '../model/time.ts'
+import { type BarBatch, batchWithin, concatBatches, emptyBatch } from '../model/bar.ts'
+import { type EpochMs, monthOf, overlap, type TimeRange, timeRange } from '../model/time.ts'
 import { BarDigest } from '../store/digest.ts'
-import type { Store } from '../store/store.ts'
+import type { CommitResult, Store } from '../store/store.ts'
 import { knownEdge } from './edges.ts'
 import type { House, SeriesJob } from './house.ts'
 import { readBack } from './read-back.ts'
+import { Refusals } from './set-aside.ts'
 
 /** One calendar month of a series in a store, held against the archive. */
 export interface ReconciledMonth {
@@ -18,6 +19,7 @@ export interface ReconciledMonth {
   readonly archivedDigest: string
   readonly storedDigest: string
   readonly same: boolean
+  /** Whether it is the same now: not where the store refused a bar. */
   readonly repaired: boolean
 }
 
@@ -29,7 +31,8 @@ export interface ReconcileOptions {
 
 /**
  * Compares a store with the archive month by month, and mends what differs. The archive is read once, the store once;
- * two months are held at a time. What is mended counts as stored in the ledger; what the store had too much is gone.
+ * two months are held at a time. What is mended counts as stored in the ledger; what the store had too much is gone,
+ * also in months the archive knows nothing of.
  */
 export async function* reconcileStore(
   house: House,
@@ -37,14 +40,18 @@ export async function* reconcileStore(
   store: Store,
   options: ReconcileOptions,
 ): AsyncGenerator<ReconciledMonth> {
-  for await (const { month, bars, facets } of archivedMonths(house, job, options)) {
+  const refusals = new Refusals(house, job, store)
+  for await (const { month, bars, facets } of monthsOfBoth(house, job, store, options)) {
     const stored = await digestStored(store, job, month)
     const archived = new BarDigest().add(bars)
     const same = archived.rows === stored.rows && archived.hex() === stored.hex()
-    const repaired = !same && options.repair
-    const { files = [] } = repaired ? await store.replace(job.series, month, bars, options.signal) : {}
-    if (options.repair && facets.length + files.length > 0)
-      await house.ledger.recordStored(job.ref, store.name, facets, files)
+    const mends = !same && options.repair
+    const result: Partial<CommitResult> = mends
+      ? await store.replace(job.series, month, bars, options.signal)
+      : {}
+    await refusals.note(result.setAside)
+    if (options.repair)
+      await house.ledger.recordStored(job.ref, store.name, refusals.without(facets), result.files)
     yield {
       series: job.id,
       month,
@@ -53,14 +60,14 @@ export async function* reconcileStore(
       archivedDigest: archived.hex(),
       storedDigest: stored.hex(),
       same,
-      repaired,
+      repaired: mends && result.setAside === undefined,
     }
   }
 }
 
 /**
  * Makes a store hold exactly what the archive holds, month by month, without reading what it holds now: damage there is
- * no obstacle. With a range, the months it touches. No request.
+ * no obstacle. With a range, the months it touches. No request. Slices of bars it refuses are left to `replay`.
  *
  * @returns months written.
  */
@@ -71,9 +78,11 @@ export async function rebuildStore(
   options: { readonly range?: TimeRange; readonly signal?: AbortSignal } = {},
 ): Promise<readonly TimeRange[]> {
   const months: TimeRange[] = []
+  const refusals = new Refusals(house, job, store)
   for await (const { month, bars, facets } of archivedMonths(house, job, options)) {
-    const { files } = await store.replace(job.series, month, bars, options.signal)
-    await house.ledger.recordStored(job.ref, store.name, facets, files)
+    const { files, setAside } = await store.replace(job.series, month, bars, options.signal)
+    await refusals.note(setAside)
+    await house.ledger.recordStored(job.ref, store.name, refusals.without(facets), files)
     months.push(month)
   }
   return months
@@ -87,6 +96,39 @@ export interface ArchivedMonth {
 }
 
 type ArchiveHouse = Pick<House, 'archive' | 'ledger' | 'onEvent'>
+
+/** The months of the archive, and before and after them those only the store has bars in, ascending. */
+async function* monthsOfBoth(
+  house: ArchiveHouse,
+  job: SeriesJob,
+  store: Store,
+  options: { readonly signal?: AbortSignal },
+): AsyncGenerator<ArchivedMonth> {
+  const extent = await store.extent(job.series)
+  const stored = extent && timeRange(extent.firstMs, extent.lastMs + 1)
+  let doneMs = 0
+  for await (const archived of archivedMonths(house, job, options)) {
+    if (stored && doneMs < archived.month.startMs)
+      yield* strayMonths(store, job, overlap(stored, { startMs: doneMs, endMs: archived.month.startMs }))
+    yield archived
+    doneMs = archived.month.endMs
+  }
+  if (stored && doneMs < stored.endMs)
+    yield* strayMonths(store, job, overlap(stored, { startMs: doneMs, endMs: stored.endMs }))
+}
+
+/** Months with bars the archive has nothing of: read once to find them, since most of a long range may have none. */
+async function* strayMonths(
+  store: Store,
+  { series }: SeriesJob,
+  range: TimeRange | undefined,
+): AsyncGenerator<ArchivedMonth> {
+  if (!range) return
+  const starts = new Set<EpochMs>()
+  for await (const { openTimeMs } of store.scan(series, range))
+    for (const atMs of openTimeMs) starts.add(monthOf(atMs).startMs)
+  for (const startMs of starts) yield { month: monthOf(startMs), bars: emptyBatch, facets: [] }
+}
 
 /** The bars of the archive by calendar month, ascending, also months between two that have none. Holds two months. */
 export async function* archivedMonths(

@@ -1,10 +1,11 @@
 import type { SliceRecord, StoreFacet } from '../ledger/ledger.ts'
 import { type BarBatch, batchWithin, concatBatches } from '../model/bar.ts'
 import { EverybarError, isEverybarError, messageOf } from '../model/errors.ts'
-import { contains, type EpochMs, iso, monthOf, type TimeRange, timeRange } from '../model/time.ts'
-import type { CommitResult, SetAsideBar, Store } from '../store/store.ts'
+import { type EpochMs, monthOf, type TimeRange, timeRange } from '../model/time.ts'
+import type { CommitResult, Store } from '../store/store.ts'
 import type { House, SeriesJob } from './house.ts'
 import { rebuildStore } from './reconcile-store.ts'
+import { Refusals } from './set-aside.ts'
 import type { Acquired } from './slice-answers.ts'
 
 export interface Settled {
@@ -51,7 +52,7 @@ export class Settler {
   #rows = 0
   #committing: Promise<void> = Promise.resolve()
   readonly #failed = new Map<string, EverybarError>()
-  readonly #setAside = new Map<string, EverybarError>()
+  readonly #refusals: ReadonlyMap<string, Refusals>
   readonly #sums = { inserted: 0, revised: 0, unchanged: 0, slicesStored: 0 }
 
   constructor(house: House, job: SeriesJob, options: SettlerOptions = {}) {
@@ -59,6 +60,7 @@ export class Settler {
     this.#job = job
     this.#stores = options.stores ?? house.stores
     this.#recordSlices = options.recordSlices ?? true
+    this.#refusals = new Map(this.#stores.map((store) => [store.name, new Refusals(house, job, store)]))
   }
 
   /** Takes a slice in. Waits while an earlier group is still being committed and the next is full. */
@@ -90,7 +92,8 @@ export class Settler {
   async finish(): Promise<Settled> {
     await this.#commitBefore(Number.POSITIVE_INFINITY)
     await this.#committing
-    return { ...this.#sums, errors: [...this.#failed.values(), ...this.#setAside.values()] }
+    const refused = [...this.#refusals.values()].flatMap(({ error }) => error ?? [])
+    return { ...this.#sums, errors: [...this.#failed.values(), ...refused] }
   }
 
   async #recordSlicesNow(): Promise<void> {
@@ -120,14 +123,12 @@ export class Settler {
       if (this.#failed.has(store.name)) continue
       try {
         const changed = await this.#commitTo(store, batch)
-        const { files = [], setAside = [] } = changed
-        const whole = done.filter(
-          ({ range }) => !setAside.some(({ openTimeMs }) => contains(range, openTimeMs)),
-        )
-        const facets = whole.map(({ facet }) => facet)
+        const refusals = this.#refusals.get(store.name)!
+        await refusals.note(changed.setAside)
+        const { files = [] } = changed
+        const facets = refusals.without(done.map(({ facet }) => facet))
         if (facets.length + files.length > 0) await house.ledger.recordStored(ref, store.name, facets, files)
         this.#sums.slicesStored += facets.length
-        if (setAside.length > 0) this.#noteSetAside(store, setAside)
         if (store === this.#stores[0]) this.#count(changed)
         house.onEvent({
           event: 'store_commit',
@@ -172,19 +173,6 @@ export class Settler {
       await rebuildStore(this.#house, this.#job, store, { range: spanOf(batch) })
       return store.commit(series, batch)
     }
-  }
-
-  /** Their slices stay behind in that store, and are tried again by the next run. */
-  #noteSetAside(store: Store, bars: readonly SetAsideBar[]): void {
-    const { onEvent } = this.#house
-    const first = bars[0]!
-    for (const { openTimeMs, reason } of bars.slice(0, 20)) {
-      const fields = { series: this.#job.id, store: store.name, open_time_ms: openTimeMs, reason }
-      onEvent({ event: 'bar_set_aside', level: 'error', ...fields })
-    }
-    const what = `${store.name} refused ${bars.length} bars, the first at ${iso(first.openTimeMs)}: ${first.reason}`
-    const hint = 'The other bars are stored, and these are safe in the archive. Mend the table and run again.'
-    this.#setAside.set(store.name, new EverybarError('store.set-aside', what, { recovery: 'abort', hint }))
   }
 
   #count({ inserted, revised, unchanged }: { inserted: number; revised: number; unchanged: number }): void {

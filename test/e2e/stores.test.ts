@@ -18,6 +18,7 @@ describe('a run with a lake and a PostgreSQL server', () => {
     await server.stop()
   })
 
+  const sqlOn = (url: string) => (text: string) => server.query(text, new URL(url).pathname.slice(1))
   const run = (root: string, url: string, ...args: string[]) =>
     runHere([...args, '--root', root], {
       env: {
@@ -45,8 +46,7 @@ describe('a run with a lake and a PostgreSQL server', () => {
       expect(behind.json().data[0].behind).toEqual({ parquet: 0, postgres: 6 })
 
       const url = await server.freshDatabase()
-      const name = new URL(url).pathname.slice(1)
-      const sql = (text: string) => server.query(text, name)
+      const sql = sqlOn(url)
       expect((await run(root, url, 'db', 'plan', '--json')).json().data.sql.length).toBeGreaterThan(0)
       const checkOf = async (at: string) =>
         (await run(root, at, 'doctor', '--json'))
@@ -79,6 +79,59 @@ describe('a run with a lake and a PostgreSQL server', () => {
       expect(mended.json().data).toMatchObject({ different: 0, repaired: 0 })
       expect((await run(root, url, 'reconcile', '--store', 'parquet', '--dry-run')).code).toBe(0)
       expect((await run(root, url, 'reconcile', '--store', 'mysql')).code).toBe(2)
+    })
+  })
+
+  test('a bar its table refuses is never taken for stored: not by reconcile, not by rebuild, not by what comes after', async () => {
+    await inFolder(async (root) => {
+      const url = await server.freshDatabase()
+      const sql = sqlOn(url)
+      const refuse = () =>
+        sql(
+          "ALTER TABLE bars ADD CONSTRAINT no CHECK (open_time <> TIMESTAMPTZ '2024-01-02T00:00Z') NOT VALID",
+        )
+      const codesOf = async (...commands: readonly (readonly string[])[]) => {
+        const codes: (number | null)[] = []
+        for (const command of commands) codes.push((await run(root, url, ...command)).code)
+        return codes
+      }
+      const everyCommand = [
+        ['sync', BTC, ...range],
+        ['reconcile', '--store', 'postgres'],
+        ['rebuild', '--store', 'postgres'],
+        ['sync', BTC, ...range],
+        ['verify'],
+      ]
+      await run(root, url, 'db', 'apply')
+      await refuse()
+      expect(await codesOf(...everyCommand)).toEqual([3, 4, 3, 3, 3])
+      const rebuilt = await run(root, url, 'rebuild', '--store', 'postgres', '--json')
+      expect(rebuilt.json().data.problems).toMatchObject([{ code: 'store.set-aside' }])
+
+      await sql('ALTER TABLE bars DROP CONSTRAINT no')
+      expect(await codesOf(...everyCommand)).toEqual([0, 0, 0, 0, 0])
+      expect(await sql('SELECT count(*)::int AS n FROM bars')).toEqual([{ n: 6_000 }])
+
+      await sql("DELETE FROM bars WHERE open_time = TIMESTAMPTZ '2024-01-02T00:00Z'")
+      await refuse() // now of a bar that is noted as stored
+      expect(await codesOf(['rebuild', '--store', 'postgres'], ['sync', BTC, ...range], ['verify'])).toEqual([
+        3, 3, 3,
+      ])
+    })
+  })
+
+  test('reconcile sees bars in months the archive has none in, before and after its own', async () => {
+    await inFolder(async (root) => {
+      const url = await server.freshDatabase()
+      const sql = sqlOn(url)
+      await run(root, url, 'sync', BTC, ...range)
+      for (const time of ['2010-01-01T00:00Z', '2029-05-01T00:00Z'])
+        await sql(`INSERT INTO bars (venue, market, symbol, timeframe, price, open_time, open, high, low, close, volume)
+          SELECT venue, market, symbol, timeframe, price, TIMESTAMPTZ '${time}', open, high, low, close, volume FROM bars LIMIT 1`)
+      const look = await run(root, url, 'reconcile', '--store', 'postgres', '--dry-run', '--json')
+      expect([look.code, look.json().data.different]).toEqual([4, 2])
+      expect((await run(root, url, 'reconcile', '--store', 'postgres')).code).toBe(0)
+      expect(await sql('SELECT count(*)::int AS n FROM bars')).toEqual([{ n: 6_000 }])
     })
   })
 })

@@ -1,7 +1,9 @@
 import type { Command } from 'commander'
 import type { RebuildReport } from '../../app/api.ts'
 import { EverybarError } from '../../model/errors.ts'
+import { exitCodeOfProblems, exitCodes } from '../../model/exit-code.ts'
 import { counted, number } from '../format.ts'
+import { noteProblems } from '../problems.ts'
 import type { Runner } from '../program.ts'
 import { right, table } from '../table.ts'
 
@@ -22,7 +24,10 @@ export function define(command: Command, run: Runner): void {
         const { rebuild } = await import('../../app/commands.ts')
         const report = await rebuild(await cli.app(), options)
         cli.finish()
-        return { data: report, text: rebuildText(report), report: true }
+        noteProblems(cli, report.problems)
+        const { problems } = report
+        const exitCode = problems.length === 0 ? exitCodes.complete : exitCodeOfProblems(problems)
+        return { data: report, text: rebuildText(report), exitCode, report: true }
       }),
     )
 }
