@@ -69,6 +69,58 @@ describe('training data', () => {
     })
   })
 
+  test.each([
+    [0.9, 1],
+    [0.8, 2],
+    [0.3, 7],
+    [0.01, 10],
+  ])('validation_split %s of ten rows leaves %i to train on', async (validation_split, rows) => {
+    const root = scratch()
+    await makeLake(root, SERIES, FROM, 10)
+    const load = (loader: ParquetDataLoader) => loader.loadTrainingData(btc)
+    const change: ConfigChange = (s) => Object.assign(s.processing!, { validation_split })
+    expect((await withLoader(join(root, 'lake', 'binance'), load, change)).train.length).toBe(rows)
+  })
+
+  test('the embargo is of rows at least: a night does not pass for one', async () => {
+    const root = scratch()
+    const rows = [15, 16].flatMap((day) =>
+      Array.from({ length: 375 }, (_, i) => ({
+        ...{ open_time: text(Date.UTC(2024, 0, day, 3, 45) + i * MINUTE_MS), ...madeBar(i) },
+      })),
+    )
+    const path = join(root, '2024', '01', 'NIFTY_1min_h15_2024_01_0123456789abcdef.parquet')
+    await writeParquet(path, lakeTypes, rows)
+    // Five minutes before the close of the first day.
+    const change: ConfigChange = (s) => Object.assign(s.processing!, { validation_split: 380 / 750 })
+    const load = (loader: ParquetDataLoader) => loader.loadTrainingData({ symbol: 'NIFTY', year: 2024 })
+    const { train, validation } = await withLoader(root, load, change)
+    expect([train.length, validation.length]).toEqual([370, 750 - 370 - 15])
+  })
+
+  test('interpolated values of the training part know nothing of the validation part', async () => {
+    const load = async (last: number) => {
+      const { dir, files } = await lake()
+      const close = (i: number) => (i < 60 ? 101 + i : i < 62 ? null : i < 70 ? 200 : i < 74 ? null : last)
+      const rows = Array.from({ length: 120 }, (_, i) => ({
+        ...{ open_time: text(FROM + (120 + i) * MINUTE_MS), ...madeBar(i), close: close(i) },
+      }))
+      await writeParquet(files[1]!, lakeTypes, rows)
+      const change: ConfigChange = (s) => (s.processing!.null_handling = 'interpolate')
+      return withLoader(dir, (loader) => loader.loadTrainingData(btc), change)
+    }
+    const [low, high] = [await load(300), await load(900)]
+    expect(low.train.columns.close).toEqual(high.train.columns.close)
+    // Bars 190 and 191 are unknown, and so are 192 and 193, which the line to bar 194 still fills.
+    expect([...low.train.columns.close!.slice(179)]).toEqual([
+      ...[160, 520 / 3, 560 / 3].map((x) => expect.closeTo(x, 9) as number),
+      ...[200, 200, 200, 200, 200, 200, 200, 200],
+      ...unknown(2),
+    ])
+    expect([...low.train.filled.close!.slice(179)]).toEqual([0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+    expect([...low.validation.columns.close!.slice(0, 3)]).toEqual([260, 280, 300])
+  })
+
   test('loading twice gives the same twice', async () => {
     const { dir } = await lake()
     await withLoader(dir, async (loader) => {

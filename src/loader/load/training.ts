@@ -23,7 +23,7 @@ export interface TrainingData extends Loaded {
   readonly validation: Frame
   /** The first time that is not in `train`. */
   readonly cutoffMs: EpochMs
-  /** The configured one, or as far as the targets look ahead where that is farther. */
+  /** The configured one, or as far as the targets look ahead where that is farther: so many rows at least, and so long. */
   readonly embargoBars: number
 }
 
@@ -54,19 +54,27 @@ async function begin(context: LoadContext, query: LoadQuery, session: AuditSessi
 function split(context: LoadContext, months: Months, all: Frame): Omit<TrainingData, keyof Loaded> {
   const { validation_split, embargo_bars } = context.config.processing
   const embargoBars = Math.max(embargo_bars, lookAhead(months))
-  const cut = Math.floor(all.length * (1 - validation_split))
+  const cut = all.length - Math.round(all.length * validation_split)
   if (cut >= all.length) {
     const cutoffMs = all.length > 0 ? all.timeMs.at(-1)! + 1 : 0
     return { train: all, validation: sliceFrame(all, all.length, all.length), cutoffMs, embargoBars }
   }
   const cutoffMs = all.timeMs[cut]!
   const { timeframe } = months.files[0]!
-  // By time where bars have a width, so that holes do not shorten the embargo.
-  const resume = timeframe ? rowAt(all, shiftBars(timeframe, cutoffMs, embargoBars)) : cut + embargoBars
-  return {
-    train: sliceFrame(all, 0, cut),
-    validation: sliceFrame(all, Math.min(resume, all.length), all.length),
-    cutoffMs,
-    embargoBars,
+  // By time, so that holes do not shorten the embargo, and by rows, so that a night does not pass for one.
+  const byTime = timeframe ? rowAt(all, shiftBars(timeframe, cutoffMs, embargoBars)) : 0
+  const resume = Math.min(Math.max(byTime, cut + embargoBars), all.length)
+  const train = sliceFrame(all, 0, cut)
+  if (context.config.processing.null_handling === 'interpolate') openLines(train)
+  return { train, validation: sliceFrame(all, resume, all.length), cutoffMs, embargoBars }
+}
+
+/** Takes back the values at the end of `train` that lie on a line to a value after it, in place. */
+function openLines({ length, columns, filled }: Frame): void {
+  for (const [name, marks] of Object.entries(filled)) {
+    for (let row = length - 1; row >= 0 && marks[row] === 1; row--) {
+      columns[name]![row] = Number.NaN
+      marks[row] = 0
+    }
   }
 }
