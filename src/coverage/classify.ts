@@ -43,8 +43,8 @@ export interface CoverageFacts {
     /** What bars before it are; `before_listing` unless the venue had some once and gives them no more. */
     readonly before?: 'before_listing' | 'never_fetched' | 'source_absent'
   }
-  /** Last bar the venue has of an instrument that stopped trading, and how that is known. */
-  readonly last?: { readonly openTimeMs: EpochMs; readonly evidence: string }
+  /** Last bar the venue has of an instrument that stopped trading, when it said so, and how that is known. */
+  readonly last?: { readonly openTimeMs: EpochMs; readonly toldAtMs: EpochMs; readonly evidence: string }
   /** End of the last bar that can be final by now: later bars are not due yet. No bound when absent. */
   readonly dueEndMs?: EpochMs
   readonly settleMs: number
@@ -60,7 +60,8 @@ interface Claim {
 
 /**
  * Every expected bar of `range` that is not stored, in runs of one class, ascending. A bar belongs to the first that
- * claims it: listing, delisting, then what its slice says, and last `never_fetched`. Where a market's calendar says that
+ * claims it: listing, delisting, then what its slice says, and last `never_fetched`. The end of trading speaks of the time
+ * up to the moment it was told, and of no answer that could not be read. Where a market's calendar says that
  * it was closed, that is the reason; such bars are no expected ones, and are told apart only for the record. Linear in
  * the notes.
  */
@@ -82,9 +83,10 @@ export function classifyGaps(facts: CoverageFacts): GapRun[] {
     open = subtract(open, ranges)
   }
   if (last) {
-    const ranges = toRangeSet([
-      { startMs: nextOpen(facts.grid.timeframe, last.openTimeMs), endMs: range.endMs },
-    ])
+    const startMs = nextOpen(facts.grid.timeframe, last.openTimeMs)
+    const told = toRangeSet([{ startMs, endMs: Math.min(range.endMs, last.toldAtMs) }])
+    const unread = notes.filter(({ status }) => status === 'quarantined')
+    const ranges = subtract(told, toRangeSet(unread.map((note) => note.range)))
     take({ class: 'after_delisting', ranges, evidence: last.evidence }, open)
     open = subtract(open, ranges)
   }

@@ -8,6 +8,7 @@ import type { House, SeriesJob } from './house.ts'
 export interface Edge {
   /** `null`: the venue answered that it has no bar at all. */
   readonly openTimeMs: EpochMs | null
+  /** By the venue's clock, where its answer is dated. */
   readonly askedAtMs: EpochMs
   /** The request, without secrets, and the start of its answer. */
   readonly url: string
@@ -64,10 +65,15 @@ async function askOnce(
     ? undefined
     : {
         openTimeMs: openTimeMs ?? null,
-        askedAtMs: last.receivedAtMs,
+        askedAtMs: venueTimeOf(last),
         url: last.url,
         answer: new TextDecoder().decode(last.body.subarray(0, 512)),
       }
+}
+
+function venueTimeOf({ headers, receivedAtMs }: RawResponse): EpochMs {
+  const datedMs = Date.parse(headers.date ?? '')
+  return Number.isFinite(datedMs) ? datedMs : receivedAtMs
 }
 
 /**

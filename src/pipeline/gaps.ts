@@ -19,7 +19,8 @@ export async function gapsOf(
   const told = await knownEdge(house, job, 'first-bar')
   const first = told ? withinReach(job, toldFact('first-bar', told)) : await observedFirst(house, job, range)
   const ended = await knownEdge(house, job, 'last-bar')
-  const last = ended && toldFact('last-bar', ended)
+  const end = ended && toldFact('last-bar', ended)
+  const last = end && { ...end, toldAtMs: ended.askedAtMs }
   const notes: SliceNote[] = []
   for await (const record of house.ledger.notable(job.ref, range)) notes.push(record)
   const facts: CoverageFacts = {

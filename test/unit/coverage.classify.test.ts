@@ -64,9 +64,22 @@ describe('gap classes', () => {
   check('before the first bar', { first: { openTimeMs: at(40), evidence: 'e' }, answered: spans('40-100') }, [
     'before_listing 0-40',
   ])
-  check('after the last bar', { last: { openTimeMs: at(49), evidence: 'e' }, answered: spans('0-100') }, [
-    'after_delisting 50-100',
-  ])
+  const ended = (toldAtMs: number) => ({ openTimeMs: at(49), toldAtMs, evidence: 'e' })
+  check('after the last bar', { last: ended(at(100)), answered: spans('0-100') }, ['after_delisting 50-100'])
+  check(
+    'after the last bar, and after the venue was last asked: nobody knows',
+    { last: ended(at(70)), answered: spans('0-50') },
+    ['after_delisting 50-70', 'never_fetched 70-100'],
+  )
+  check(
+    'after the last bar, in an answer that could not be read: it may have some all the same',
+    {
+      last: ended(at(100)),
+      answered: spans('0-60 80-100'),
+      notes: [note(60, 80, { status: 'quarantined', error: 'x' })],
+    },
+    ['after_delisting 50-60', 'quarantined 60-80', 'after_delisting 80-100'],
+  )
   check(
     'listing wins over never fetched, and over what a slice says',
     { first: { openTimeMs: at(20), evidence: 'e' }, notes: [note(0, 50, { findings: [absent(0, 30)] })] },
