@@ -77,6 +77,38 @@ function venueTimeOf({ headers, receivedAtMs }: RawResponse): EpochMs {
 }
 
 /**
+ * The first bar the ledger knows, unless it has to be asked for again: another address may have told it, and an answer that
+ * holds an earlier bar contradicts it.
+ */
+export async function trustedFirst(
+  house: Pick<House, 'ledger'>,
+  job: SeriesJob,
+): Promise<EpochMs | undefined> {
+  const edge = await uncontradictedFirst(house, job)
+  if (!edge || (await isElsewhere(job, edge))) return undefined
+  return edge.openTimeMs ?? undefined
+}
+
+/** The first bar the ledger knows, unless an answer holds an earlier one. */
+export async function uncontradictedFirst(
+  house: Pick<House, 'ledger'>,
+  job: SeriesJob,
+): Promise<Edge | undefined> {
+  const edge = await knownEdge(house, job, 'first-bar')
+  if (edge?.openTimeMs == null) return edge
+  const before = house.ledger.slices(job.ref, { startMs: 0, endMs: edge.openTimeMs })
+  for await (const { firstMs } of before) if (firstMs !== null && firstMs < edge.openTimeMs) return undefined
+  return edge
+}
+
+async function isElsewhere({ source, series }: SeriesJob, { url }: Edge): Promise<boolean> {
+  if (!source.firstBar || !URL.canParse(url)) return false
+  const asked = new URL((await source.firstBar.request(series)).url)
+  const told = new URL(url)
+  return asked.origin !== told.origin || asked.pathname !== told.pathname
+}
+
+/**
  * The first bar of a series: from the ledger, else asked of the venue.
  *
  * @throws EverybarError `sync.no-bars` (abort) when the venue answers that there is none: an empty answer is no
@@ -87,8 +119,9 @@ export async function firstBar(
   job: SeriesJob,
   signal?: AbortSignal,
 ): Promise<EpochMs | undefined> {
-  const known = await knownEdge(house, job, 'first-bar')
-  const edge = known?.openTimeMs == null ? await askEdge(house, job, 'first-bar', signal) : known
+  const known = await trustedFirst(house, job)
+  if (known !== undefined) return known
+  const edge = await askEdge(house, job, 'first-bar', signal)
   if (edge && edge.openTimeMs === null) {
     throw new EverybarError('sync.no-bars', `the venue says it has no ${job.id} bars at all`, {
       recovery: 'abort',

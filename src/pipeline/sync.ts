@@ -5,7 +5,7 @@ import { type Series, seriesId } from '../model/series.ts'
 import type { EpochMs, TimeRange } from '../model/time.ts'
 import { adoptArchive, noteAdopted } from './adopt.ts'
 import { forgetOtherCuts } from './cuts.ts'
-import { firstBar, knownEdge } from './edges.ts'
+import { firstBar, trustedFirst } from './edges.ts'
 import { asError, type Fetched, type FindingCounts, fetchMissing } from './fetch-missing.ts'
 import { gapsOf } from './gaps.ts'
 import { type House, jobOf, type SeriesJob } from './house.ts'
@@ -129,7 +129,7 @@ async function fetchSeries(
   signals: Signals,
 ): Promise<{ fetched?: Fetched; planned: number; clock: VenueClock | undefined }> {
   const { stop } = signals
-  const firstMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
+  const firstMs = await trustedFirst(house, job)
   const plan = (atMs: EpochMs, from = firstMs) =>
     planSeries(house, job, { range, firstMs: from, venueNowMs: atMs, recheck })
   if (!known && (await plan(SOME_DAY_MS)).count === 0) return { planned: 0, clock: undefined }
