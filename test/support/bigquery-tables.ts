@@ -86,6 +86,7 @@ export class BigQueryTables {
     const connection = await instance.connect()
     await connection.run(`
       CREATE MACRO unix_millis(t) AS epoch_ms(t);
+      CREATE MACRO unix_micros(t) AS epoch_us(t);
       CREATE MACRO timestamp_millis(ms) AS make_timestamp((ms * 1000)::BIGINT);
       CREATE MACRO timestamp_micros(us) AS make_timestamp(us::BIGINT)`)
     return new BigQueryTables(project, connection, () => {

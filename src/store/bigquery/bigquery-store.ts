@@ -156,7 +156,10 @@ class OpenBigQueryStore implements BigQueryStore {
           for (const [i, one] of small.entries()) written.set(one, streamed[i]!)
           await this.#live.mergeIfDue(signal)
         }
-        for (const one of filled) if (!isSmall(one)) written.set(one, await this.#load(one.sound, signal))
+        const large = filled.filter((one) => !isSmall(one))
+        // A load that finds the table as it is leaves no mark: what was streamed before it would win over it later.
+        if (large.length > 0) await this.#live.merge(signal)
+        for (const one of large) written.set(one, await this.#load(one.sound, signal))
       })
     }
     return all.map((one) => {

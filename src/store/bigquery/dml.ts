@@ -17,7 +17,12 @@ export class Dml {
     this.#settings = settings
   }
 
-  /** `ingested_at` of the next statement in microseconds: now, and never the same twice. */
+  /** Stamps to come are later than `micros`: of two stamps of a bar the later counts, whatever the clocks said. */
+  after(micros: number): void {
+    this.#stampMicros = Math.max(this.#stampMicros, micros)
+  }
+
+  /** `ingested_at` of the next statement in microseconds: now or later, and never the same twice. */
   stamp(): number {
     this.#stampMicros = Math.max(this.#settings.nowMs() * 1000, this.#stampMicros + 2)
     return this.#stampMicros

@@ -27,12 +27,17 @@ const MERGED_LABEL = 'everybar_merged'
 /** Series are looked up together where their bars lie within so long. */
 const TOGETHER_MS = 86_400_000
 
-/** Bars of a short range, streamed ones among them, of several series: by the JSON of their key. */
+/** Reads the bars of several series in a short range, streamed ones among them. */
 export type ReadBars = (
   keys: readonly SeriesKey[],
   span: TimeRange,
   signal?: AbortSignal,
-) => Promise<ReadonlyMap<string, BarBatch>>
+) => Promise<{
+  /** By the JSON of their key. */
+  readonly bars: ReadonlyMap<string, BarBatch>
+  /** The latest `ingested_at` of them, in microseconds; 0 for none. */
+  readonly lastMicros: number
+}>
 
 /** Bars of one series, as the table names it. Not empty. */
 export interface KeyedBars {
@@ -62,6 +67,8 @@ export class LiveTable {
   readonly #settings: BigQuerySettings
   readonly #dml: Dml
   #ready: Promise<void> | undefined
+  /** Whether the table is known to be there. */
+  #there = false
   #mergedMicros = 0
   #nextMergeMs = 0
   #streamed = false
@@ -80,10 +87,11 @@ export class LiveTable {
 
   /** Rows stamped later than this, in microseconds, are not merged yet; `undefined` when nothing was ever streamed. */
   async since(signal?: AbortSignal): Promise<number | undefined> {
-    if (!this.#ready) {
+    if (!this.#there) {
       const metadata = await this.#api.tableMetadata(this.#settings.liveTable, signal)
       if (!metadata) return undefined
       this.#mergedMicros = Math.max(this.#mergedMicros, Number(metadata.labels?.[MERGED_LABEL] ?? 0))
+      this.#dml.after(this.#mergedMicros)
     }
     return Math.max(0, this.#mergedMicros - OVERLAP_MICROS)
   }
@@ -91,14 +99,14 @@ export class LiveTable {
   /** Streams the bars that are not there with the same values, of all entries together. One result an entry, in order. */
   async stream(entries: readonly KeyedBars[], signal?: AbortSignal): Promise<readonly Streamed[]> {
     await this.#ensure()
-    const stamp = this.#dml.stamp()
-    const all = entries.map(({ key, batch }) => ({ key, batch, rows: rowsOf(key, batch, stamp) }))
+    const all = entries.map(({ key, batch }) => ({ key, batch, rows: rowsOf(key, batch) }))
     await this.#lookUp(all, signal)
+    const stampMicros = this.#dml.stamp()
     const sent = all.flatMap(({ rows }) =>
       rows
         .filter(({ name, content }) => this.#known.get(name)?.content !== content)
         .map((row) => ({
-          ...row,
+          ...stamped(row, stampMicros),
           insertId: successorOf(this.#known.get(row.name)?.sent, row.content),
         })),
     )
@@ -166,15 +174,31 @@ export class LiveTable {
     if (this.#streamed) await this.merge()
   }
 
-  /** Merges what was streamed, by this process or another. A repeat merges nothing. */
+  /**
+   * Merges what was streamed, by this process, another, or one that was killed. What is stamped afterwards is stamped
+   * later than all of it. A repeat merges nothing.
+   */
   async merge(signal?: AbortSignal): Promise<void> {
     this.#nextMergeMs = this.#settings.nowMs() + this.#settings.mergeEveryMs
     const since = await this.since(signal)
     if (since === undefined) return
+    const streamed = this.#streamed
+    // What is streamed from here on is for the next merge.
+    this.#streamed = false
+    try {
+      await this.#mergeSince(since, signal)
+    } catch (error) {
+      this.#streamed ||= streamed
+      throw error
+    }
+  }
+
+  async #mergeSince(since: number, signal?: AbortSignal): Promise<void> {
+    const pending = await this.#pending(since, signal)
+    this.#dml.after(pending?.lastMicros ?? 0)
     const until = this.#dml.stamp()
-    const span = await this.#pending(since, until, signal)
-    if (span) {
-      const ran = await this.#dml.run(mergeLive(this.#settings, span, since, until), signal)
+    if (pending) {
+      const ran = await this.#dml.run(mergeLive(this.#settings, pending.span, since, until), signal)
       this.#settings.onEvent({
         event: 'store_live_merged',
         level: 'debug',
@@ -185,16 +209,17 @@ export class LiveTable {
       const labels = { [MERGED_LABEL]: String(until) }
       await this.#api.patchTable(this.#settings.liveTable, { labels }, signal)
     }
-    this.#mergedMicros = until
-    this.#streamed = false
+    this.#mergedMicros = Math.max(this.#mergedMicros, until)
   }
 
-  async #pending(since: number, until: number, signal?: AbortSignal): Promise<TimeRange | undefined> {
-    const { sql, params } = pendingLive(this.#settings, since, until)
+  /** Where streamed bars open that are not merged, and the last stamp of them. */
+  async #pending(since: number, signal?: AbortSignal) {
+    const { sql, params } = pendingLive(this.#settings, since)
     const ran = await this.#api.query(sql, params, this.#dml.jobId('read'), signal)
     for await (const page of this.#api.rows(ran.jobId, signal)) {
-      const [bars, first, last] = page[0] ?? []
-      if (Number(bars) > 0) return { startMs: Number(first), endMs: Number(last) + 1 }
+      const [bars, first, last, lastMicros] = page[0] ?? []
+      if (Number(bars) === 0) continue
+      return { span: { startMs: Number(first), endMs: Number(last) + 1 }, lastMicros: Number(lastMicros) }
     }
     return undefined
   }
@@ -216,9 +241,10 @@ export class LiveTable {
     for (const group of together(unsure)) {
       const keys = group.map(({ key }) => key)
       const stored = await this.#read(keys, hullOf(group.map(({ span }) => span)), signal)
+      this.#dml.after(stored.lastMicros)
       for (const { key, rows } of group) {
-        const batch = stored.get(JSON.stringify(key)) ?? emptyBatch
-        const contents = new Map(rowsOf(key, batch, 0).map(({ name, content }) => [name, content]))
+        const batch = stored.bars.get(JSON.stringify(key)) ?? emptyBatch
+        const contents = new Map(rowsOf(key, batch).map(({ name, content }) => [name, content]))
         for (const { name } of rows) {
           const content = contents.get(name)
           this.#known.set(name, { content, sent: this.#known.get(name)?.sent ?? content })
@@ -233,11 +259,18 @@ export class LiveTable {
   }
 
   #ensure(): Promise<void> {
-    this.#ready ??= this.since().then(() => ensureLiveTable(this.#api, this.#settings))
+    this.#ready ??= this.#open()
     return this.#ready.catch((error) => {
       this.#ready = undefined
       throw error
     })
+  }
+
+  /** The first of a process merges what one that was killed has left: nobody else may, before it expires. */
+  async #open(): Promise<void> {
+    await this.merge()
+    await ensureLiveTable(this.#api, this.#settings)
+    this.#there = true
   }
 
   /** Sends one request; rows refused for another's fault go again under the same ids. Gives the others' reasons. */
@@ -284,9 +317,15 @@ function together(unsure: readonly Unsure[]): (readonly Unsure[])[] {
 /** A row without values: the bar was taken back. */
 function removal(key: SeriesKey, openTimeMs: EpochMs, stampMicros: number): LiveRow {
   const bar = { timestamp: iso(openTimeMs), ...key }
-  const json = { ...bar, ingested_at: isoMicros(stampMicros) }
-  const id = idOf(json)
-  return { name: JSON.stringify(bar), content: id, openTimeMs, insertId: id, json, bytes: bytesOf(json) }
+  const name = JSON.stringify(bar)
+  const row = stamped({ name, content: '', openTimeMs, insertId: '', json: bar, bytes: 0 }, stampMicros)
+  const id = idOf(row.json)
+  return { ...row, content: id, insertId: id }
+}
+
+const stamped = (row: LiveRow, stampMicros: number): LiveRow => {
+  const json = { ...row.json, ingested_at: isoMicros(stampMicros) }
+  return { ...row, json, bytes: bytesOf(json) }
 }
 
 /**
@@ -307,8 +346,8 @@ const toRow = ({ insertId, json }: LiveRow): StreamedRow => ({ insertId, json })
 
 const iso = (ms: number): string => new Date(ms).toISOString()
 
-function rowsOf(key: SeriesKey, batch: BarBatch, stampMicros: number): LiveRow[] {
-  const ingestedAt = isoMicros(stampMicros)
+/** The bars of a batch as rows, which lack a stamp. */
+function rowsOf(key: SeriesKey, batch: BarBatch): LiveRow[] {
   return Array.from({ length: batch.length }, (_, i) => {
     const openTimeMs = batch.openTimeMs[i]!
     const values: Record<string, unknown> = {}
@@ -317,10 +356,9 @@ function rowsOf(key: SeriesKey, batch: BarBatch, stampMicros: number): LiveRow[]
       if (!Number.isNaN(value)) values[name] = type === 'TIMESTAMP' ? iso(value) : value
     }
     const bar = { timestamp: iso(openTimeMs), ...key }
-    const json = { ...bar, ...values, ingested_at: ingestedAt }
-    const content = idOf({ ...bar, ...values })
-    const bytes = bytesOf(json)
-    return { name: JSON.stringify(bar), content, openTimeMs, insertId: content, json, bytes }
+    const json = { ...bar, ...values }
+    const content = idOf(json)
+    return { name: JSON.stringify(bar), content, openTimeMs, insertId: content, json, bytes: 0 }
   })
 }
 

@@ -57,23 +57,26 @@ export class Reader {
     }
   }
 
-  /** The bars of several series in a short range, with one query, by the JSON of their key. */
+  /** The bars of several series in a short range, with one query, by the JSON of their key, and the last stamp of them. */
   async readMany(
     keys: readonly SeriesKey[],
     range: TimeRange,
     signal?: AbortSignal,
-  ): Promise<ReadonlyMap<string, BarBatch>> {
+  ): Promise<{ readonly bars: ReadonlyMap<string, BarBatch>; readonly lastMicros: number }> {
     const statement = readManyBars(this.#settings, keys, range, await this.#since(signal))
     const rows = new Map<string, (string | null)[][]>()
+    let lastMicros = 0
     for await (const page of this.#rows(statement, signal)) {
       for (const [exchange, symbol, timeframe, ...bar] of page) {
         const key = JSON.stringify({ exchange, symbol, timeframe })
+        lastMicros = Math.max(lastMicros, Number(bar.at(-1) ?? 0))
         const own = rows.get(key)
         if (own) own.push(bar)
         else rows.set(key, [bar])
       }
     }
-    return new Map([...rows].map(([key, own]) => [key, withoutRemoved(lastOfEach(rowsToBatch(own)))]))
+    const bars = [...rows].map(([key, own]) => [key, withoutRemoved(lastOfEach(rowsToBatch(own)))] as const)
+    return { bars: new Map(bars), lastMicros }
   }
 
   /** A year at a time, because BigQuery sorts an answer on one machine. A page's last bar may come again. */

@@ -74,12 +74,12 @@ ORDER BY open_ms LIMIT 100`,
   params: { ...key, startMs: span.startMs, endMs: span.endMs, stamp: stampMicros },
 })
 
-/** Where streamed bars not merged yet open, and how many there are. */
-export const pendingLive = (settings: BigQuerySettings, since: number, until: number): Statement => ({
-  sql: `SELECT COUNT(*) AS bars, UNIX_MILLIS(MIN(\`timestamp\`)) AS first, UNIX_MILLIS(MAX(\`timestamp\`)) AS last
-FROM ${tableName(settings, settings.liveTable)}
-WHERE \`ingested_at\` > TIMESTAMP_MICROS(@since) AND \`ingested_at\` <= TIMESTAMP_MICROS(@until)`,
-  params: { since, until },
+/** How many streamed bars are not merged yet, where they open, and the last stamp of them. */
+export const pendingLive = (settings: BigQuerySettings, since: number): Statement => ({
+  sql: `SELECT COUNT(*) AS bars, UNIX_MILLIS(MIN(\`timestamp\`)) AS first, UNIX_MILLIS(MAX(\`timestamp\`)) AS last,
+UNIX_MICROS(MAX(\`ingested_at\`)) AS stamped
+FROM ${tableName(settings, settings.liveTable)} WHERE \`ingested_at\` > TIMESTAMP_MICROS(@since)`,
+  params: { since },
 })
 
 /** Where streamed bars of a series open. */
@@ -95,8 +95,9 @@ WHERE ${ofSeries('kept')} AND ${within('kept')} AND kept.\`ingested_at\` > TIMES
 })
 
 /**
- * Merges streamed bars, the last of each; one the table has had something newer for is left. A row without a price says
- * that the bar was taken back.
+ * Merges streamed bars that open in `span`, the last of each; one the table has had something newer for is left. A row
+ * without a price says that the bar was taken back. What came in the meantime and opens elsewhere is for the next merge:
+ * the rows of the table it may match are not read.
  */
 export const mergeLive = (
   settings: BigQuerySettings,
@@ -106,8 +107,8 @@ export const mergeLive = (
 ): Statement => ({
   sql: `MERGE ${tableName(settings, settings.table)} AS kept
 USING (
-  SELECT ${quoted(written)} FROM ${tableName(settings, settings.liveTable)}
-  WHERE \`ingested_at\` > TIMESTAMP_MICROS(@since) AND \`ingested_at\` <= TIMESTAMP_MICROS(@until)
+  SELECT ${quoted(written)} FROM ${tableName(settings, settings.liveTable)} AS live
+  WHERE \`ingested_at\` > TIMESTAMP_MICROS(@since) AND \`ingested_at\` <= TIMESTAMP_MICROS(@until) AND ${within('live')}
   QUALIFY ROW_NUMBER() OVER (PARTITION BY ${quoted(keyNames)} ORDER BY \`ingested_at\` DESC) = 1
 ) AS fresh
 ON ${keyNames.map((name) => `kept.\`${name}\` = fresh.\`${name}\``).join(' AND ')} AND ${within('kept')}
@@ -160,7 +161,7 @@ FROM (${unioned(settings, names, liveSince)}) AS bars ORDER BY open_ms, \`ingest
 /** Symbols hold no control character, and nothing else of a key a space: no two keys are one text. */
 const lineOf = ({ exchange, symbol, timeframe }: SeriesKey): string => `${exchange} ${symbol} ${timeframe}\n`
 
-/** As `readBars`, of several series at once, after the columns of their key. */
+/** As `readBars`, of several series at once, after the columns of their key; the stamp, in microseconds, is the last. */
 export function readManyBars(
   settings: BigQuerySettings,
   keys: readonly SeriesKey[],
@@ -177,7 +178,8 @@ export function readManyBars(
   const line = `CONCAT(@newline, kept.\`exchange\`, ' ', kept.\`symbol\`, ' ', kept.\`timeframe\`, @newline)`
   const of = only ? ofSeries('kept') : `STRPOS(@keys, ${line}) > 0`
   return {
-    sql: `SELECT ${quoted(key)}, UNIX_MILLIS(\`timestamp\`) AS open_ms, ${columns.join(', ')}
+    sql: `SELECT ${quoted(key)}, UNIX_MILLIS(\`timestamp\`) AS open_ms, ${columns.join(', ')},
+UNIX_MICROS(\`ingested_at\`) AS stamped
 FROM (${unioned(settings, names, liveSince, of)}) AS bars ORDER BY ${quoted(key)}, open_ms, \`ingested_at\``,
     params: {
       ...(only ?? { keys: `\n${keys.map(lineOf).join('')}`, newline: '\n' }),
