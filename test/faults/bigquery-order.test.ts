@@ -1,16 +1,19 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type BarBatch, barsOf, concatBatches, sliceBatch } from '../../src/model/bar.ts'
+import type { EverybarEvent } from '../../src/model/events.ts'
 import { parseSeries } from '../../src/model/series.ts'
 import { HOUR_MS, MINUTE_MS, timeRange } from '../../src/model/time.ts'
 import { type BigQueryStore, openBigQueryStore } from '../../src/store/bigquery/bigquery-store.ts'
 import type { BigQueryStoreOptions } from '../../src/store/bigquery/options.ts'
 import { minutes, startMs } from '../support/bars.ts'
 import { type BigQueryServer, startBigQuery } from '../support/bigquery-server.ts'
+import { ApiFault } from '../support/bigquery-tables.ts'
 
 const btc = parseSeries('binance:spot:BTCUSDT:1m')
 const always = timeRange(0, 4e12)
 
 let server: BigQueryServer
+let events: EverybarEvent[]
 let opened: BigQueryStore[]
 async function open(options: Partial<BigQueryStoreOptions> = {}): Promise<BigQueryStore> {
   const store = await openBigQueryStore({
@@ -20,6 +23,7 @@ async function open(options: Partial<BigQueryStoreOptions> = {}): Promise<BigQue
     apiEndpoint: server.url,
     dmlGapMs: 0,
     retryDelayMs: 1,
+    onEvent: (event) => events.push(event),
     ...options,
   })
   opened.push(store)
@@ -27,6 +31,7 @@ async function open(options: Partial<BigQueryStoreOptions> = {}): Promise<BigQue
 }
 beforeEach(async () => {
   server = await startBigQuery()
+  events = []
   opened = []
 })
 afterEach(async () => {
@@ -136,5 +141,38 @@ describe('a clock that was ahead', () => {
     await next[Symbol.asyncDispose]()
     await expireStreamed()
     await expectHolds(minutes(1))
+  })
+})
+
+test('a month may be replaced by the same bars as often as wanted', async () => {
+  const store = await open()
+  for (let i = 0; i < 25; i++) await store.replace(btc, always, minutes(5))
+  await expectHolds(minutes(5))
+})
+
+describe('a statement that was taken and failed', () => {
+  const conflict = new ApiFault(
+    400,
+    'invalidQuery',
+    'Could not serialize access to table d.t due to concurrent update',
+  )
+  test.each([
+    ['two at once', conflict],
+    ['too many jobs', new ApiFault(403, 'jobRateLimitExceeded', 'Exceeded rate limits')],
+    ['the server', new ApiFault(500, 'backendError', 'Retry the job')],
+  ])('%s: is run again', async (_, fault) => {
+    server.failingMerges.push(fault, fault)
+    expect(await (await open()).commit(btc, minutes(200))).toMatchObject({ inserted: 200 })
+    expect(events.filter(({ event }) => event === 'store_retry')).toHaveLength(2)
+    await expectHolds(minutes(200))
+  })
+
+  test('for good, or again and again: is given up', async () => {
+    const store = await open()
+    server.failingMerges.push(new ApiFault(400, 'invalidQuery', 'No such column'))
+    await expect(store.commit(btc, minutes(200))).rejects.toMatchObject({ code: 'store.schema' })
+    server.failingMerges.push(...Array.from({ length: 20 }, () => conflict))
+    await expect(store.commit(btc, minutes(200))).rejects.toMatchObject({ code: 'store.unreachable' })
+    expect(server.failingMerges).toHaveLength(14)
   })
 })

@@ -30,6 +30,8 @@ export interface BigQueryServer {
   fail(planned: Planned): void
   /** Rows that `insertAll` refuses, and why. */
   refuseRow: (json: Record<string, unknown>) => string | undefined
+  /** How the next statements that change a table end, although they were taken. */
+  readonly failingMerges: ApiFault[]
   /** How many polls a job is said to be running for. */
   runningPolls: number
   close(): Promise<void>
@@ -65,6 +67,7 @@ export async function startBigQuery(project = 'test-project'): Promise<BigQueryS
     calls: [],
     fail: (one) => void planned.push({ ...one, left: one.times ?? 1 }),
     refuseRow: () => undefined,
+    failingMerges: [],
     runningPolls: 0,
     async close() {
       server.closeAllConnections()
@@ -261,6 +264,8 @@ async function queryJob(state: BigQueryServer, jobs: Map<string, JobState>, body
   if (useLegacySql !== false) throw new ApiFault(400, 'invalid', 'legacy SQL')
   checkLocation(state, query, jobReference)
   try {
+    const failure = /^\s*MERGE\b/i.test(query) ? state.failingMerges.shift() : undefined
+    if (failure) throw failure
     const answer = await state.tables.run(query, queryParameters)
     const { inserted, updated, deleted } = answer.dml ?? {}
     const dmlStats = {

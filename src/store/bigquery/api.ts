@@ -92,12 +92,28 @@ export class Api {
     })
   }
 
-  /** Runs a statement to its end. The id is the caller's, so that a submission repeated finds the first. */
+  /**
+   * Runs a statement to its end. The id is the caller's, so that a submission repeated finds the first. A job that failed
+   * changed nothing; where its failure passes another is submitted, under an id of its own.
+   */
   async query(sql: string, params: Parameters, jobId: string, signal?: AbortSignal): Promise<Ran> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#query(sql, params, attempt === 1 ? jobId : `${jobId}_${attempt}`, signal)
+      } catch (error) {
+        if (!(error instanceof JobFailure && isPassing(error))) throw error
+        await this.#waitAfter(error, attempt, signal)
+      }
+    }
+  }
+
+  async #query(sql: string, params: Parameters, jobId: string, signal?: AbortSignal): Promise<Ran> {
     const { location } = this.#settings
     await this.#call(
       async (client) =>
-        void (await client.createQueryJob({ query: sql, params: { ...params }, jobId, location })),
+        void (await client
+          .createQueryJob({ query: sql, params: { ...params }, jobId, location })
+          .catch(unlessTaken)),
       signal,
       { onThere: () => undefined },
     )
@@ -196,7 +212,7 @@ export class Api {
       )
       const { state, errorResult } = metadata.status ?? {}
       if (state === 'DONE' && errorResult) {
-        throw Object.assign(new Error(errorResult.message), { reason: errorResult.reason })
+        throw new JobFailure(errorResult.message, errorResult.reason)
       }
       if (state === 'DONE') return metadata
       await sleep(wait, undefined, signal ? { signal } : {})
@@ -212,7 +228,6 @@ export class Api {
     signal?: AbortSignal,
     on: { onMissing?: () => Other; onThere?: () => Other; passes?: (error: unknown) => boolean } = {},
   ): Promise<T | Other> {
-    const { attemptsMax, retryDelayMs, name, onEvent } = this.#settings
     for (let attempt = 1; ; attempt++) {
       if (signal?.aborted) throw signal.reason
       try {
@@ -221,19 +236,20 @@ export class Api {
         signal?.throwIfAborted()
         if (on.onMissing && isMissing(error)) return on.onMissing()
         if (on.onThere && isThere(error)) return on.onThere()
-        const again = isPassing(error) || on.passes?.(error) === true
-        if (!again || attempt >= attemptsMax) throw error
-        onEvent({
-          event: 'store_retry',
-          level: 'warn',
-          store: name,
-          attempt,
-          reason: reasonOf(error) ?? 'network',
-        })
+        if (!isPassing(error) && on.passes?.(error) !== true) throw error
+        await this.#waitAfter(error, attempt, signal)
       }
-      const wait = Math.min(32_000, retryDelayMs * 2 ** (attempt - 1))
-      await sleep(wait * (0.75 + Math.random() / 2), undefined, signal ? { signal } : {})
     }
+  }
+
+  /** Says that `error` is tried again, and waits; throws it where it was tried often enough. */
+  async #waitAfter(error: unknown, attempt: number, signal?: AbortSignal): Promise<void> {
+    const { attemptsMax, retryDelayMs, name, onEvent } = this.#settings
+    if (attempt >= attemptsMax) throw error
+    const reason = reasonOf(error) ?? 'network'
+    onEvent({ event: 'store_retry', level: 'warn', store: name, attempt, reason })
+    const wait = Math.min(32_000, retryDelayMs * 2 ** (attempt - 1))
+    await sleep(wait * (0.75 + Math.random() / 2), undefined, signal ? { signal } : {})
   }
 
   #open(): Promise<BigQuery> {
@@ -242,6 +258,16 @@ export class Api {
       this.#client = undefined
       throw error
     })
+  }
+}
+
+/** What ended a job that BigQuery had taken. */
+class JobFailure extends Error {
+  readonly reason: string | undefined
+
+  constructor(message: string | undefined, reason: string | undefined) {
+    super(message)
+    this.reason = reason
   }
 }
 
@@ -283,6 +309,12 @@ function refusedRows(error: unknown): readonly RefusedRow[] {
     reason: errors[0]?.reason ?? 'invalid',
     message: errors.map(({ message, reason }) => message || reason).join('; '),
   }))
+}
+
+/** The library throws, too, where BigQuery took a job and says that it has failed already. Its state tells how. */
+function unlessTaken(error: unknown): void {
+  const { response } = (error ?? {}) as { response?: { jobReference?: unknown } }
+  if (!response?.jobReference) throw error
 }
 
 async function untilAborted<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {

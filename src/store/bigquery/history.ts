@@ -13,7 +13,7 @@ import { mergeLoaded, revisedBars } from './statements.ts'
 const DAY_MS = 86_400_000
 /** BigQuery changes at most 4,000 partitions with one job, and a partition is a day. */
 export const DAYS_PER_JOB = 3_900
-const LOAD_ATTEMPTS = 20
+const LOAD_ATTEMPTS = 5
 /** A loaded table is dropped after its MERGE; one that a crash left goes by itself. */
 const STAGED_MS = DAY_MS
 
@@ -85,10 +85,10 @@ async function readTimes(
 /**
  * The name of a table that holds the batch. Table and job are named by what they hold: a submission repeated after a
  * lost answer or a crash finds the job it made before instead of loading twice. A job found so may have loaded the
- * same bars for an earlier commit, whose table is dropped by now; then the next name is taken.
+ * same bars for an earlier commit, whose table is dropped by now; then it takes a name that no job has had.
  */
 async function stage(
-  { api, settings, writeParquet }: Loader,
+  { api, settings, dml, writeParquet }: Loader,
   key: SeriesKey,
   batch: BarBatch,
   signal?: AbortSignal,
@@ -104,7 +104,7 @@ async function stage(
       },
       signal,
     )
-    const jobId = `everybar_load_${digest}_${attempt}`
+    const jobId = attempt === 0 ? `everybar_load_${digest}` : dml.jobId(`load_${digest}`)
     const { duplicate } = await api
       .load(table, (path) => writeParquet(batch, path), loadedFields, jobId, signal)
       .catch((error: unknown) => {
