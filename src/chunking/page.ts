@@ -27,6 +27,8 @@ export interface ChunkCall {
 /** One answer, as the fetch function hands it over: points in any order, not deduped, not checked. */
 export interface ChunkPage<T> {
   readonly points: readonly T[]
+  /** Rows of the answer, where not all of them gave a point: what tells a page that is full from a short one. */
+  readonly rows?: number
   /** What the request cost; the weight policy's word for its limit unless given. */
   readonly weight?: number
   /** How long the request waited for a rate limit. */

@@ -1,7 +1,7 @@
 import { EverybarError } from '../model/errors.ts'
 import type { EpochMs } from '../model/time.ts'
 import type { ChunkMetadata } from './definitions.ts'
-import type { OpenWindow } from './page.ts'
+import type { ChunkPage, OpenWindow } from './page.ts'
 
 /** How points are dated and told apart. */
 export interface PointReader<T> {
@@ -92,11 +92,12 @@ export class ChunkPoints<T> {
   }
 
   /** Takes an answer to the request for `open`, a part of the chunk's window. */
-  add(points: readonly T[], open: OpenWindow, limit: number): PageFacts {
+  add({ points, rows = points.length }: ChunkPage<T>, open: OpenWindow, limit: number): PageFacts {
     const page = this.#pages.length
     const entries: Entry<T>[] = []
     this.#pages.push(entries)
-    const facts = { raw: points.length, limit, distinct: 0, fresh: 0, inOpen: 0, before: 0, after: 0 }
+    const raw = points.length === 0 ? 0 : Math.max(rows, points.length)
+    const facts = { raw, limit, distinct: 0, fresh: 0, inOpen: 0, before: 0, after: 0 }
     let firstMs = Number.POSITIVE_INFINITY
     let lastMs = Number.NEGATIVE_INFINITY
     for (const point of points) {

@@ -64,7 +64,7 @@ async function readPage<T>(
   const newestFirst = metadata.order === 'descending'
   const points = new ChunkPoints(reader, window, { points: newestFirst, pages: newestFirst })
   const page = await spending.send(context, callOf(request, metadata, plan, window, 0), signal)
-  const facts = points.add(page.points, window, plan.limit)
+  const facts = points.add(page, window, plan.limit)
   const { nextCursor } = page
   const endedBy = endAfter(run.direction === 'forwards', facts, nextCursor, isLast)
   return {

@@ -89,7 +89,7 @@ export function windowReader<T>(context: ReadContext<T>) {
       const { open, limit }: Remainder = next
       const call = callOf(request, metadata, { ...plan, limit }, open, page)
       const answer = await spending.send(context, call, signal)
-      const facts = points.add(answer.points, open, limit)
+      const facts = points.add(answer, open, limit)
       pageWasShort = facts.raw < limit
       if (points.size >= enough || (request.stopOnShortPage && pageWasShort)) break
       next = coverage.after(open, facts)

@@ -126,7 +126,8 @@ function pageReader(
     const window = { series, range: { startMs: startMs ?? 0, endMs: endMs ?? asOfMs }, limit }
     const request = await source.request(window)
     const { body } = await fetcher.fetch(request, { check: source.check, signal })
-    const judged = validate(await source.decode(body, window), {
+    const decoded = await source.decode(body, window)
+    const judged = validate(decoded, {
       series,
       range: window.range,
       asOfMs,
@@ -135,7 +136,8 @@ function pageReader(
       ...(anchorMs !== undefined && { anchorMs }),
     })
     ;(findings[chunkIndex] ??= []).push(...judged.findings)
-    return { points: barsOf(judged.accepted), weight: request.weight }
+    const rows = decoded.rows.length + decoded.badRows.length
+    return { points: barsOf(judged.accepted), rows, weight: request.weight }
   }
 }
 

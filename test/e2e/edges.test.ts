@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
 import { configSchema } from '../../src/config/schema.ts'
-import { sync, verify } from '../../src/index.ts'
+import { fetchBars, sync, verify } from '../../src/index.ts'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/simulator.ts'
 import { inFolder } from '../run-cli.ts'
 import { editedVenue } from '../support/edited-venue.ts'
@@ -87,3 +87,17 @@ test('a first bar that an answer contradicts is none: nothing before it counts a
     expect(await go()).toMatchObject({ complete: false, missing: { never_fetched: expect.any(Number) } })
     expect(await go()).toMatchObject({ complete: true, missing: {} })
   }))
+
+test('a page that a venue caps is full, also when one of its rows cannot be used', async () => {
+  const simulator = await venue({ fromMs: at('2023-12-01') })
+  const startMs = at('2024-01-01')
+  const bad = startMs + 1_200 * 60_000
+  const { url, close } = await editedVenue(simulator.url, (rows) =>
+    rows.slice(0, 500).map((row) => (row[0] === bad ? [row[0], null, ...row.slice(2)] : row)),
+  )
+  cleanups.push(close)
+  const range = { startMs, endMs: startMs + 2_000 * 60_000 }
+  const series = 'binance:spot:BTCUSDT:1m'
+  const { totalPoints, findings } = await fetchBars({ config: configOf('/nowhere', url), series, range })
+  expect([totalPoints, findings.map(({ kind }) => kind)]).toEqual([1_999, ['bad-number', 'missing']])
+})
