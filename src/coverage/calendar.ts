@@ -107,12 +107,14 @@ function* slotsOf(
   const wide = (fixedWidthMs(timeframe) ?? DAY_MS) >= DAY_MS
   const first = Math.floor((range.startMs + offsetMs) / DAY_MS)
   const last = Math.floor((range.endMs - 1 + offsetMs) / DAY_MS)
+  // In a slot that began before the range no bar of it opens, and readers count a session's bars from its start.
+  const firstMs = ceilToBar(timeframe, range.startMs, anchorMs)
   for (let day = first; day <= last; day++) {
     const midnight = day * DAY_MS - offsetMs
     for (const { fromMs, toMs } of sessionsOf(day)) {
       const startMs = floorToBar(timeframe, midnight + (wide ? 0 : fromMs), anchorMs)
       const endMs = ceilToBar(timeframe, midnight + (wide ? DAY_MS : toMs), anchorMs)
-      yield { startMs: Math.max(startMs, range.startMs), endMs: Math.min(endMs, range.endMs) }
+      yield { startMs: Math.max(startMs, firstMs), endMs: Math.min(endMs, range.endMs) }
     }
   }
 }

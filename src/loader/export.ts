@@ -4,6 +4,7 @@ import { type OnEvent, silent } from '../model/events.ts'
 import { holds, type RangeSet, subtract, toRangeSet } from '../model/range-set.ts'
 import { parseSeries, type Series, seriesId } from '../model/series.ts'
 import { type EpochMs, type TimeRange, timeRange } from '../model/time.ts'
+import { ceilToBar } from '../model/timeframe.ts'
 import { type Coverage, type MissingRun, requireComplete } from './coverage.ts'
 import { DataQualityError } from './errors.ts'
 import { featureStart } from './export/feature-rows.ts'
@@ -152,7 +153,7 @@ async function build(
     gaps.set(input.id, runs)
   }
   const items = inputs.map((input) =>
-    makeItem(input, definition, range, sessionsOf(options, definition, input.series)),
+    makeItem(input, definition, range, sessionsOf(options, definition, input)),
   )
   const written = await writeItems(engines, options, definition, items, folder)
   await checkUnchanged(root, inputs)
@@ -188,13 +189,25 @@ async function inputOf(
   return findInput(engine, places, series, rangeOf(definition), whole.startMs)
 }
 
-/** When the market is open, with the grid `compact`; from where features look back to. */
-const sessionsOf = (
+/**
+ * When the market is open, with the grid `compact`; from where features look back to. Bars of a session are counted from
+ * its opening bell, but one that begins where it was asked from may have been cut there: that is no bell, and its bars
+ * are counted as most stored ones are.
+ */
+function sessionsOf(
   options: ExportSurroundings,
   definition: Definition,
-  series: Series,
-): RangeSet | undefined =>
-  definition.grid === 'compact' ? options.sessions?.(series, reachOf(options, definition, series)) : undefined
+  { series, anchorMs }: SeriesInput,
+): RangeSet | undefined {
+  if (definition.grid !== 'compact') return undefined
+  const whole = reachOf(options, definition, series)
+  const cutAtMs = ceilToBar(series.timeframe, whole.startMs, anchorMs)
+  const known = options.sessions?.(series, whole)
+  return (
+    known &&
+    toRangeSet(known.map((one) => (one.startMs === whole.startMs ? { ...one, startMs: cutAtMs } : one)))
+  )
+}
 
 /** The range with what its features look back to. */
 function reachOf({ sessions }: ExportSurroundings, definition: Definition, series: Series): TimeRange {
@@ -223,7 +236,7 @@ async function missingIn(
     input,
     { ...definition, leading: 'keep' },
     range,
-    sessionsOf(options, definition, input.series),
+    sessionsOf(options, definition, input),
   )
   const tracker = new MissingTracker(slots)
   for await (const frame of storedRows(engine, input, [], range))

@@ -5,7 +5,7 @@ import { calendarOfMarket } from '../../src/coverage/calendars.ts'
 import { classifyGaps } from '../../src/coverage/classify.ts'
 import { expectedBars, finalEnd, missingRuns } from '../../src/coverage/expected.ts'
 import { DAY_MS, HOUR_MS } from '../../src/model/time.ts'
-import { parseTimeframe } from '../../src/model/timeframe.ts'
+import { fixedWidthMs, parseTimeframe } from '../../src/model/timeframe.ts'
 import { istMidnight, istText, kiteAnchorOf } from '../../src/source/kite/intervals.ts'
 
 const calendar = calendarOfMarket('nse')!
@@ -65,6 +65,25 @@ describe('the calendar of the Indian stock exchanges', () => {
     const open = calendar.openSlots(gridOf('1h'), days('2024-03-11', '2024-03-12'))
     expect(spans(open)).toEqual(['2024-03-11 09:15 … 2024-03-11 16:15'])
     expect(spans(closedSlots(calendar, gridOf('1h'), days('2024-03-11', '2024-03-12')))).toHaveLength(2)
+  })
+
+  test.each([
+    ['1h', '2024-03-11T09:30', '2024-03-11 10:15 … 2024-03-11 16:15'],
+    ['1d', '2024-03-11T05:30', '2024-03-12 00:00 … 2024-03-13 00:00'],
+    ['15m', '2024-03-12T15:20', undefined],
+  ])('%s slots from %s on are those that open there, not the rest of one', (timeframe, from, span) => {
+    const range = { startMs: Date.parse(`${from}+05:30`), endMs: istMidnight('2024-03-13') }
+    const spanned = spans(calendar.openSlots(gridOf(timeframe), range))
+    expect(spanned[0]).toBe(span)
+    expect(expectedBars(gridOf(timeframe), range)).toBe(
+      calendar
+        .openSlots(gridOf(timeframe), range)
+        .reduce(
+          (sum, { startMs, endMs }) =>
+            sum + Math.ceil((endMs - startMs) / fixedWidthMs(parseTimeframe(timeframe))!),
+          0,
+        ),
+    )
   })
 
   test('outside its years weekends are closed and nothing else is', () => {

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { calendarOfMarket } from '../../src/coverage/calendars.ts'
 import { type ExportOptions, exportDataset, ParquetDataLoader } from '../../src/loader/index.ts'
+import { intersect } from '../../src/model/range-set.ts'
 import { parseSeries, type Series } from '../../src/model/series.ts'
 import { DAY_MS, type TimeRange } from '../../src/model/time.ts'
 import { fixedWidthMs, floorToBar, parseTimeframe } from '../../src/model/timeframe.ts'
@@ -198,5 +199,52 @@ describe('grids of a market whose bars are not counted from midnight UTC', () =>
     await makeLake(holed, 'kite:nse:RELIANCE:1h', firstMs, 48, (i) => i === 30)
     const fault = await thrown(() => load(holed, query))
     expect(fault.message).toContain('1 unknown; first from 2024-01-02T00:45:00Z to 2024-01-02T01:45:00Z')
+  })
+})
+
+describe('a range that begins within a session of the grid compact', () => {
+  const cut: typeof sessions = (series, range) => {
+    const early = { startMs: range.startMs - 3 * DAY_MS, endMs: range.endMs }
+    return intersect([range], sessions(series, early))
+  }
+  test.each([
+    ['a day, from midnight UTC', '1d', sessions, '2024-01-02T00:00Z', 20, '2024-01-02T18:30Z'],
+    ['an hour', '1h', sessions, '2024-01-30T09:30+05:30', 13, '2024-01-30T10:15+05:30'],
+    [
+      'an hour, by sessions cut to the range',
+      '1h',
+      cut,
+      '2024-01-30T09:30+05:30',
+      13,
+      '2024-01-30T10:15+05:30',
+    ],
+  ] as const)('keeps every bar after it: %s', async (_name, timeframe, open, from, rows, first) => {
+    const { root, id } = await kiteLake(timeframe)
+    const range = between(from, '2024-01-31T18:30Z')
+    const features = [{ kind: 'lag', column: 'close', bars: 2 } as const]
+    for (const more of [{}, { features }]) {
+      const { manifest, file } = await make({ root, id, range, grid: 'compact', sessions: open, ...more })
+      expect(manifest.series[0]).toMatchObject({ rows, missing: 0, off_grid: 0 })
+      const { rows: map } = await readParquet(file('mapping.parquet'))
+      expect(map[0]!.open_time).toEqual(new Date(first))
+      if (!('features' in more)) continue
+      const long = (await readParquet(file('long.parquet'))).rows
+      expect(long.slice(2).map((row) => row.close_lag_2)).toEqual(long.slice(0, -2).map((row) => row.target))
+      expect(long[0]!.close_lag_2).not.toBeNaN()
+    }
+  })
+
+  test('so does one within a bar of a market that never closes', async () => {
+    const root = scratch()
+    const id = 'binance:spot:BTCUSDT:1h'
+    await makeLake(root, id, Date.UTC(2024, 0, 1), 48)
+    const range = between('2024-01-01T09:30Z', '2024-01-02T09:30Z')
+    const { manifest } = await make({ root, id, range, grid: 'compact', sessions: (_, asked) => [asked] })
+    expect(manifest.series[0]).toMatchObject({
+      rows: 24,
+      missing: 0,
+      off_grid: 0,
+      first: '2024-01-01T10:00:00Z',
+    })
   })
 })
