@@ -11,6 +11,7 @@ export type QualityKind =
   | 'null' // values not known, null or NaN
   | 'out-of-order' // rows earlier than the one before; they are sorted
   | 'duplicate' // rows of a time that another row has; the last is kept
+  | 'other-month' // rows of another month than the file's name says; they are left out
   | 'off-grid' // rows that open between two bars of the timeframe
   | 'missing' // bars of the timeframe that no row has, between the first and the last
   | 'outlier' // values far from the others of their file

@@ -279,6 +279,46 @@ describe('quality', () => {
     expect(data.train.length).toBe(26)
   })
 
+  test.each([[[]], [[{ kind: 'lag', column: 'close', bars: 1 } as const]]])(
+    'rows of a month beside it are left out and counted, so that no time comes twice (features %j)',
+    async (features) => {
+      const { dir, files } = await lake()
+      const rows = Array.from({ length: 125 }, (_, i) => ({
+        ...{ open_time: text(FROM + i * MINUTE_MS), ...madeBar(i) },
+      }))
+      await writeParquet(files[0]!, lakeTypes, rows)
+      const load = (loader: ParquetDataLoader) => loader.loadTrainingData({ ...btc, features })
+      const { train, findings } = await withLoader(dir, load, whole)
+      expect([...train.timeMs]).toEqual(Array.from({ length: 240 }, (_, i) => FROM + i * MINUTE_MS))
+      if (features.length > 0) {
+        const lags = Array.from({ length: 239 }, (_, i) => madeBar(i).close)
+        expect([...train.columns.close_lag_1!]).toEqual([Number.NaN, ...lags])
+      }
+      expect(findings).toMatchObject([
+        { kind: 'other-month', count: 5, firstMs: FROM + 120 * MINUTE_MS, path: files[0] },
+      ])
+    },
+  )
+
+  test('a bar that is there twice before the range enters no window twice', async () => {
+    const { dir, files } = await lake()
+    const rows = Array.from({ length: 60 }, (_, i) => ({
+      ...{ open_time: text(FROM + i * MINUTE_MS), ...madeBar(i) },
+    }))
+    rows.splice(29, 0, { ...rows[28]!, close: 9999 }) // bar 28 twice …
+    rows.splice(27, 1) // … and bar 27 missing: five rows in a window that lacks a bar
+    await writeParquet(files[0]!, lakeTypes, rows)
+    const features = [
+      { kind: 'rolling', column: 'close', statistic: 'mean', window: 5 } as const,
+      { kind: 'lag', column: 'close', bars: 2 } as const,
+    ]
+    const load = (from: number) => (loader: ParquetDataLoader) =>
+      loader.loadTrainingData({ ...btc, from, to: '2024-02', features })
+    const { train } = await withLoader(dir, load(FROM + 30 * MINUTE_MS), whole)
+    expect([...train.columns.close_mean_5!.slice(0, 3)]).toEqual([Number.NaN, Number.NaN, 2105])
+    expect([...train.columns.close_lag_2!.slice(0, 2)]).toEqual([9999, madeBar(29).close])
+  })
+
   const nulls: [string, (number | string)[], number[] | undefined][] = [
     ['none', [1, 2, Number.NaN, 4, 6, 1000], undefined],
     ['forward_fill', [1, 2, 2, 4, 6, 1000], [0, 0, 1, 0, 0, 0]],

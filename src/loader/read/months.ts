@@ -1,4 +1,4 @@
-import { intersect, toRangeSet } from '../../model/range-set.ts'
+import { intersect, subtract, toRangeSet } from '../../model/range-set.ts'
 import type { EpochMs, TimeRange } from '../../model/time.ts'
 import { ConfigError } from '../errors.ts'
 import { type Feature, featureInputs, featureName, featureSql, rangeWithReach } from '../features.ts'
@@ -42,15 +42,40 @@ export class Months {
     this.#engine = engine
   }
 
-  /** What is wrong with the part of a file that is read. */
+  /** What is wrong with the part of a file that is read, and what of it is not. */
   report(file: ParquetFileInfo): Promise<QualityReport> {
     const known = this.#reports.get(file.path)
     if (known) return known
-    const { timeframe } = file
-    const options = { timeframe, outliers: this.plan.outliers }
-    const report = checkQuality(this.#engine, { paths: [file.path] }, this.#read(this.plan.range), options)
+    const report = this.#check(file)
     this.#reports.set(file.path, report)
     return report
+  }
+
+  async #check(file: ParquetFileInfo): Promise<QualityReport> {
+    const read = this.#read(this.#part(file) ?? this.plan.range)
+    const options = { timeframe: file.timeframe, outliers: this.plan.outliers }
+    const report = await checkQuality(this.#engine, { paths: [file.path] }, read, options)
+    return { ...report, findings: [...report.findings, ...(await this.#strays(file))] }
+  }
+
+  /** Rows that lie in the range and not in the month of the file's name: they would come twice, or out of turn. */
+  async #strays(file: ParquetFileInfo): Promise<QualityFinding[]> {
+    const month = monthRange(file)
+    if (subtract([this.plan.range], [month]).length === 0) return []
+    const sql = await selectOf(this.#engine, { paths: [file.path] }, this.#read(this.plan.range, []))
+    const outside = `t < ${month.startMs} OR t >= ${month.endMs}`
+    const [row] = await this.#ask(
+      file,
+      `SELECT count(*)::DOUBLE AS count, min(t) AS first FROM (${sql}) WHERE ${outside}`,
+    )
+    const [count, firstMs] = [Number(row!.count), Number(row!.first)]
+    const detail = 'rows of another month than the name says, left out'
+    return count > 0 ? [{ kind: 'other-month', path: file.path, count, firstMs, detail }] : []
+  }
+
+  /** The part of the range that a file stands for. */
+  #part(file: ParquetFileInfo): TimeRange | undefined {
+    return intersect([monthRange(file)], [this.plan.range])[0]
   }
 
   /** What was found so far, by file. */
@@ -65,7 +90,9 @@ export class Months {
 
   /** The last time in the plan's range that a row of `file` has; `undefined` where it has none. */
   async lastMs(file: ParquetFileInfo): Promise<EpochMs | undefined> {
-    const sql = await selectOf(this.#engine, { paths: [file.path] }, this.#read(this.plan.range, []))
+    const range = this.#part(file)
+    if (!range) return undefined
+    const sql = await selectOf(this.#engine, { paths: [file.path] }, this.#read(range, []))
     const [row] = await this.#ask(file, `SELECT max(t) AS last FROM (${sql})`)
     return typeof row!.last === 'number' ? row!.last : undefined
   }
@@ -119,20 +146,19 @@ export class Months {
 
   /** The rows of one month in the plan's range, ascending, one a time, with its features. */
   async *frames(file: ParquetFileInfo): AsyncGenerator<Frame> {
-    const { plan } = this
-    if (plan.features.length > 0) {
-      yield* this.#withFeatures(file)
+    const range = this.#part(file)
+    if (!range) return
+    if (this.plan.features.length > 0) {
+      yield* this.#withFeatures(file, range)
     } else {
-      const read = { ...this.#read(plan.range), mend: !(await this.report(file)).inOrder }
-      yield* scan(this.#engine, { paths: [file.path] }, read, plan.rowsMax)
+      const read = { ...this.#read(range), mend: !(await this.report(file)).inOrder }
+      yield* scan(this.#engine, { paths: [file.path] }, read, this.plan.rowsMax)
     }
   }
 
   /** Windows reach into the months beside it. */
-  async *#withFeatures(file: ParquetFileInfo): AsyncGenerator<Frame> {
+  async *#withFeatures(file: ParquetFileInfo, range: TimeRange): AsyncGenerator<Frame> {
     const { plan } = this
-    const [range] = intersect([monthRange(file)], [plan.range])
-    if (!range) return
     const timeframe = timeframeOf(file)
     const wide = rangeWithReach(range, timeframe, plan.features)
     // Back as far as there are bars, ahead never past the range: what comes after it is what nobody is to know.
@@ -140,8 +166,11 @@ export class Months {
     const columns = [...new Set([...plan.columns, ...featureInputs(plan.features)])]
     const selects: string[] = []
     for (const near of this.files) {
-      if (intersect([monthRange(near)], toRangeSet([reach])).length === 0) continue
-      const read = { ...this.#read(reach, columns), mend: !(await this.report(near)).inOrder }
+      const [held] = intersect([monthRange(near)], toRangeSet([reach]))
+      if (!held) continue
+      // Reports are of the range only: of what is before it nothing is known.
+      const mend = held.startMs < plan.range.startMs || !(await this.report(near)).inOrder
+      const read = { ...this.#read(held, columns), mend }
       selects.push(`(${await selectOf(this.#engine, { paths: [near.path] }, read)})`)
     }
     const options = { timeframe, range, keep: plan.columns }
