@@ -454,6 +454,28 @@ describe('prediction data', () => {
     expect([context.length, context.timeMs[0]]).toEqual([150, FROM + 75 * MINUTE_MS])
   })
 
+  test('goes on to the months before where dropped rows leave too few', async () => {
+    const { dir, files } = await lake()
+    const rows = Array.from({ length: 120 }, (_, i) => ({
+      ...{ open_time: text(FROM + (120 + i) * MINUTE_MS), ...madeBar(120 + i) },
+      ...(i % 2 ? { close: null } : {}),
+    }))
+    await writeParquet(files[1]!, lakeTypes, rows)
+    const load = (loader: ParquetDataLoader) =>
+      loader.loadPredictionData({ symbol: 'BTCUSDT', contextLength: 100, rows: 'stored' })
+    const drop: ConfigChange = (s) => (s.processing!.null_handling = 'drop')
+    const { context } = await withLoader(dir, load, drop)
+    expect([context.length, context.timeMs[0]]).toEqual([100, FROM + 80 * MINUTE_MS])
+  })
+
+  test.each([{}, { at: '2024-02-01T01:00Z' }])('a damaged file counts as failed (%j)', async (when) => {
+    const { dir, files } = await lake()
+    truncateSync(files[1]!, 100)
+    const fault = await thrown(() => predict(dir, { contextLength: 10, ...when }))
+    expect(fault.code).toBe('loader.unreadable-file')
+    expect(audits(dir)).toMatchObject([{ status: 'failed', files_discovered: 2, files_failed: 1 }])
+  })
+
   test.each([0, -1, 1.5])('a context of %s bars is refused', async (contextLength) => {
     const { dir } = await lake()
     expect((await thrown(() => predict(dir, { contextLength }))).code).toBe('loader.bad-range')

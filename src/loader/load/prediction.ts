@@ -1,20 +1,24 @@
 import { type EpochMs, iso } from '../../model/time.ts'
 import { floorToBar, nextOpen, shiftBars, type Timeframe } from '../../model/timeframe.ts'
+import type { AuditSession } from '../audit.ts'
 import { type Instant, instantMs } from '../discovery.ts'
 import { ConfigError, IncompleteContextError } from '../errors.ts'
-import { monthRange } from '../files.ts'
-import { concatFrames, type Frame, rowAt, sliceFrame } from '../frame.ts'
+import { monthRange, type ParquetFileInfo } from '../files.ts'
+import { concatFrames, emptyFrame, type Frame, rowAt, sliceFrame } from '../frame.ts'
 import { MissingTracker } from '../read/missing.ts'
 import { type Months, timeframeOf } from '../read/months.ts'
 import { slotsOf } from '../read/slots.ts'
 import {
   audited,
+  collect,
+  fills,
   handleNulls,
   type LoadContext,
   type Loaded,
   type LoadQuery,
   noData,
   openMonths,
+  readingFile,
   say,
 } from './common.ts'
 
@@ -50,15 +54,14 @@ export function loadPrediction(context: LoadContext, query: PredictionQuery): Pr
     await session.count({ files_discovered: found.files.length })
     if (found.files.length === 0) throw noData(context, 'prediction', query)
     const timeframe = timeframeOf(found.files[0]!)
-    const endMs = atMs === undefined ? undefined : await openAt(found, timeframe, atMs)
+    const endMs =
+      atMs === undefined ? undefined : await readingFile(session, () => openAt(found, timeframe, atMs))
     const months = endMs === undefined ? found : found.within({ startMs: 0, endMs })
-    const used: string[] = []
-    const all = await backwards(context, months, timeframe, { contextLength, endMs, rows }, used)
+    const { all, files } = await backwards(context, months, session, { contextLength, endMs, rows })
     const startMs = endMs ?? (all.length > 0 ? nextOpen(timeframe, all.timeMs.at(-1)!) : 0)
     const frame =
       rows === 'stored' ? lastRows(all, contextLength, months) : onGrid(all, startMs, contextLength, months)
-    await session.count({ files_processed: used.length, rows: frame.length })
-    const files = months.files.filter((file) => used.includes(file.path))
+    await session.count({ files_processed: files.length, rows: frame.length })
     return { context: frame, startMs, files, findings: await months.findings(), sessionId: session.id }
   })
 }
@@ -75,39 +78,40 @@ async function openAt(months: Months, timeframe: Timeframe, ms: EpochMs): Promis
   return ms
 }
 
+interface Need {
+  readonly contextLength: number
+  readonly endMs: EpochMs | undefined
+  readonly rows: 'grid' | 'stored'
+}
+
 /** Reads months from the newest back, until the context is in them or there are no more. */
 async function backwards(
   context: LoadContext,
   months: Months,
-  timeframe: Timeframe,
-  need: {
-    readonly contextLength: number
-    readonly endMs: EpochMs | undefined
-    readonly rows: 'grid' | 'stored'
-  },
-  used: string[],
-): Promise<Frame> {
-  let all = concatFrames([], months.names)
-  for (const file of months.files.toReversed()) {
-    if (need.endMs !== undefined && monthRange(file).startMs >= need.endMs) continue
-    const enough = all.length >= need.contextLength
-    const endMs = need.endMs ?? (all.length > 0 ? nextOpen(timeframe, all.timeMs.at(-1)!) : undefined)
-    const past =
-      endMs !== undefined && monthRange(file).endMs <= shiftBars(timeframe, endMs, -need.contextLength)
-    if (enough || (need.rows === 'grid' && past)) break
-    say(context.onEvent, (await months.report(file)).findings)
-    const own: Frame[] = []
-    for await (const frame of months.frames(file)) own.push(frame)
-    all = concatFrames([...own, all], months.names)
-    used.unshift(file.path)
-  }
-  const handled: Frame[] = []
-  async function* whole(): AsyncGenerator<Frame> {
-    yield all
-  }
+  session: AuditSession,
+  { contextLength, endMs, rows }: Need,
+): Promise<{ readonly all: Frame; readonly files: readonly ParquetFileInfo[] }> {
   const { null_handling } = context.config.processing
-  for await (const frame of handleNulls(whole(), months.plan.columns, null_handling)) handled.push(frame)
-  return concatFrames(handled, months.names)
+  const handled = async (frame: Frame): Promise<Frame> =>
+    concatFrames(await collect(handleNulls([frame], months.plan.columns, null_handling)), months.names)
+  const files: ParquetFileInfo[] = []
+  let all = emptyFrame(months.names)
+  for (const file of months.files.toReversed()) {
+    if (endMs !== undefined && monthRange(file).startMs >= endMs) continue
+    const timeframe = timeframeOf(file)
+    const lastMs = endMs ?? (all.length > 0 ? nextOpen(timeframe, all.timeMs.at(-1)!) : undefined)
+    const past =
+      lastMs !== undefined && monthRange(file).endMs <= shiftBars(timeframe, lastMs, -contextLength)
+    if (all.length >= contextLength || (rows === 'grid' && past)) break
+    const own = await readingFile(session, async () => {
+      say(context.onEvent, (await months.report(file)).findings)
+      return concatFrames(await collect(months.frames(file)), months.names)
+    })
+    // Rows that are dropped are no context: without them it may take another month.
+    all = concatFrames([fills(null_handling) ? own : await handled(own), all], months.names)
+    files.unshift(file)
+  }
+  return { all: fills(null_handling) ? await handled(all) : all, files }
 }
 
 function onGrid(all: Frame, startMs: EpochMs, length: number, months: Months): Frame {
