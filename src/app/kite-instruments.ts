@@ -3,14 +3,13 @@ import { openInstrumentBook } from '../ledger/sqlite/instrument-book.ts'
 import { isEverybarError } from '../model/errors.ts'
 import type { HttpRequest } from '../model/http.ts'
 import type { InstrumentEntry } from '../model/instrument-line.ts'
-import { parseSeries } from '../model/series.ts'
 import { checkKite } from '../source/kite/check.ts'
 import { type InstrumentDump, readInstruments } from '../source/kite/instruments.ts'
-import { istDay } from '../source/kite/intervals.ts'
 import { KITE_BUCKET, kiteLimits } from '../source/kite/sources.ts'
 import type { Problem } from './api.ts'
 import type { AppContext } from './commands.ts'
 import { type OpenHouse, openHouse } from './house.ts'
+import { noteEnds } from './kite-ends.ts'
 import { instrumentBookPath } from './kite-house.ts'
 import { authorizationOf } from './kite-login.ts'
 import { problemOf } from './report.ts'
@@ -65,7 +64,7 @@ export async function syncInstrumentsInto(
     const accept = options.accept ?? false
     const { expired, ...changes } = book.update('kite', dump.instruments, { seenAtMs, exchanges, accept })
     house.instrumentsChanged?.()
-    await noteEnds(house, expired)
+    await noteEnds(house, book.list({ venue: 'kite', gone: 'only' }))
     for (const { token, from, to } of changes.newOwners)
       house.onEvent({ event: 'token_changed_owner', level: 'warn', token, from, to })
     for (const { exchange, symbol, from, to } of changes.newTokens)
@@ -120,27 +119,6 @@ async function fetchLists(
     instruments: dumps.flatMap(({ instruments }) => instruments),
     badLines: dumps.flatMap(({ badLines }) => badLines),
     badCount: dumps.reduce((sum, { badCount }) => sum + badCount, 0),
-  }
-}
-
-/** The last bar of a series whose instrument left the list is its last: kept with the evidence. */
-async function noteEnds(house: OpenHouse, expired: readonly InstrumentEntry[]): Promise<void> {
-  if (expired.length === 0) return
-  const gone = new Set(expired.map((entry) => `${entry.exchange.toLowerCase()}:${entry.seriesSymbol}`))
-  const nowMs = house.clock.nowMs()
-  for (const ref of await house.ledger.series()) {
-    const { venue, market, symbol } = parseSeries(ref.seriesId).instrument
-    if (venue !== 'kite' || !gone.has(`${market}:${symbol}`)) continue
-    let lastMs: number | null = null
-    for await (const record of house.ledger.slices(ref)) lastMs = record.lastMs ?? lastMs
-    if (lastMs === null) continue
-    const answer = `not in the list of ${istDay(nowMs)}`
-    await house.ledger.putFact(ref, 'last-bar', {
-      openTimeMs: lastMs,
-      askedAtMs: nowMs,
-      url: '/instruments',
-      answer,
-    })
   }
 }
 

@@ -13,6 +13,8 @@ export interface Edge {
   /** The request, without secrets, and the start of its answer. */
   readonly url: string
   readonly answer: string
+  /** What shows it, where no bar was asked for. */
+  readonly evidence?: string
 }
 
 export type EdgeName = 'first-bar' | 'last-bar'
@@ -132,4 +134,5 @@ export async function firstBar(
 }
 
 export const describeEdge = (name: EdgeName, edge: Edge): string =>
+  edge.evidence ??
   `the venue's ${name === 'first-bar' ? 'first' : 'last'} bar opens ${iso(edge.openTimeMs ?? 0)}, asked ${iso(edge.askedAtMs)}`
