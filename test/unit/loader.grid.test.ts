@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { calendarOfMarket } from '../../src/coverage/calendars.ts'
@@ -246,5 +247,22 @@ describe('a range that begins within a session of the grid compact', () => {
       off_grid: 0,
       first: '2024-01-01T10:00:00Z',
     })
+  })
+})
+
+describe('features over the sessions of the grid compact', () => {
+  test('a target is known up to the end of the range, at the end of a month and over a holiday too', async () => {
+    const { root, id } = await kiteLake('15m', '2024-01-22', '2024-02-10')
+    const { file } = await make({
+      ...{ root, id, sessions, format: 'csv', grid: 'compact', range: between('2024-01-22', '2024-02-10') },
+      features: [{ kind: 'target', column: 'close', horizon: 3 }],
+    })
+    const cells = readFileSync(file('long.csv'), 'utf8')
+      .trim()
+      .split('\n')
+      .slice(1)
+      .map((line) => line.split(','))
+    expect(cells.slice(0, -3).map((line) => line[3])).toEqual(cells.slice(3).map((line) => line[2]))
+    expect(cells.slice(-3).map((line) => line[3])).toEqual(['', '', ''])
   })
 })

@@ -41,6 +41,25 @@ export function featureStart(
 }
 
 /**
+ * Where the bars end that targets of a part look ahead to: as `featureStart`, but never past `limitMs`, since an export
+ * knows nothing from its end on.
+ */
+function featureEnd(
+  timeframe: Timeframe,
+  { endMs }: TimeRange,
+  features: readonly Feature[],
+  { limitMs, sessions }: { readonly limitMs: number; readonly sessions: RangeSet | undefined },
+): number {
+  const { ahead } = featureReach(features)
+  const width = fixedWidthMs(timeframe) ?? 0
+  for (let reach = ahead * width; ; reach *= 2) {
+    const after = { startMs: endMs, endMs: Math.min(limitMs, endMs + reach) }
+    if (!sessions || reach === 0 || after.endMs === limitMs) return after.endMs
+    if (slotsOf('compact', timeframe, after, { sessions }).count >= ahead) return after.endMs
+  }
+}
+
+/**
  * The stored rows of a series in a range with its features, which look back to before the range where bars are stored
  * there, and never past its end. A month at a time, so that memory does not grow with the range.
  */
@@ -56,11 +75,7 @@ export async function* featureRows(
     const part = overlap(month, range)!
     const reach = {
       startMs: featureStart(timeframe, part, features, sessions && (() => sessions)),
-      // What is to be predicted lies ahead, but an export knows nothing from its end on.
-      endMs: Math.min(
-        range.endMs,
-        part.endMs + featureReach(features).ahead * (fixedWidthMs(timeframe) ?? 0),
-      ),
+      endMs: featureEnd(timeframe, part, features, { limitMs: range.endMs, sessions }),
     }
     const paths = input.files.filter((file) => overlap(file.month, reach)).map((file) => file.at)
     if (paths.length === 0) continue
