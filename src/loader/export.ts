@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 import { type OnEvent, silent } from '../model/events.ts'
 import { holds, type RangeSet, subtract, toRangeSet } from '../model/range-set.ts'
-import { parseSeries, type Series, seriesId } from '../model/series.ts'
+import { parseSeries, type Series } from '../model/series.ts'
 import { type EpochMs, type TimeRange, timeRange } from '../model/time.ts'
 import { ceilToBar } from '../model/timeframe.ts'
 import { type Coverage, type MissingRun, requireComplete } from './coverage.ts'
@@ -45,7 +45,7 @@ export interface ExportSurroundings {
   readonly out: string
   /** Says why bars are missing. Without it a missing bar is one that nobody can account for. */
   readonly coverage?: Coverage<Series>
-  /** When a market is open; needed by the grid `compact` only. */
+  /** When a market is open, in whole sessions or cut to the range; needed by the grid `compact` only. */
   readonly sessions?: (series: Series, range: TimeRange) => RangeSet
   /**
    * Writes below `folder`, under their own paths, month files of a series as they will be when bars that are kept elsewhere
@@ -73,8 +73,9 @@ export type ExportOptions = ExportSettings & ExportSurroundings
  */
 export async function exportDataset(options: ExportOptions): Promise<Manifest> {
   const { root, out, coverage, sessions, folded, asOfMs, memoryLimit, onEvent, signal, ...settings } = options
-  const digestOfSessions = settings.grid === 'compact' ? sessionsDigest(settings, sessions) : undefined
-  return run(options, defineExport(settings, digestOfSessions))
+  const definition = defineExport(settings)
+  const digestOfSessions = sessionsDigest(options, definition)
+  return run(options, digestOfSessions ? { ...definition, sessions: digestOfSessions } : definition)
 }
 
 /**
@@ -328,9 +329,14 @@ function writerOf(
   }
 }
 
-function sessionsDigest({ series, range }: ExportSettings, sessions: ExportSurroundings['sessions']): string {
-  const all = series.map((one) => [seriesId(one), sessions?.(one, range) ?? []] as const)
-  return sha256(canonical(all.toSorted(([a], [b]) => (a < b ? -1 : 1)))).slice(0, 32)
+/** Names the sessions a data set is made by, those its features look back over with them. */
+function sessionsDigest(options: ExportSurroundings, definition: Definition): string | undefined {
+  if (definition.grid !== 'compact') return undefined
+  const all = definition.series.map((id) => {
+    const series = parseSeries(id)
+    return [id, options.sessions?.(series, reachOf(options, definition, series)) ?? []] as const
+  })
+  return sha256(canonical(all)).slice(0, 32)
 }
 
 /** Of this package, for the manifest. */

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { calendarOfMarket } from '../../src/coverage/calendars.ts'
 import { type ExportOptions, exportDataset, ParquetDataLoader } from '../../src/loader/index.ts'
-import { intersect } from '../../src/model/range-set.ts'
+import { intersect, subtract } from '../../src/model/range-set.ts'
 import { parseSeries, type Series } from '../../src/model/series.ts'
 import { DAY_MS, type TimeRange } from '../../src/model/time.ts'
 import { fixedWidthMs, floorToBar, parseTimeframe } from '../../src/model/timeframe.ts'
@@ -264,5 +264,22 @@ describe('features over the sessions of the grid compact', () => {
       .map((line) => line.split(','))
     expect(cells.slice(0, -3).map((line) => line[3])).toEqual(cells.slice(3).map((line) => line[2]))
     expect(cells.slice(-3).map((line) => line[3])).toEqual(['', '', ''])
+  })
+
+  test('sessions that they look back over are part of the data set’s id', async () => {
+    const { root, id } = await kiteLake('15m', '2024-01-15', '2024-01-20')
+    const range = { startMs: ist('2024-01-17'), endMs: ist('2024-01-19') }
+    const common = { root, id, grid: 'compact' as const, range }
+    const features = [{ kind: 'lag', column: 'close', bars: 3 } as const]
+    // As corrected calendars have them, which close a day before the range.
+    const closing =
+      (day: string): typeof sessions =>
+      (series, asked) =>
+        subtract(sessions(series, asked), [{ startMs: ist(day), endMs: ist(day) + DAY_MS }])
+    const idOf = async (change: Partial<Change>) => (await make({ ...common, ...change })).manifest.id
+    const one = await idOf({ sessions, features })
+    expect(await idOf({ sessions: closing('2024-01-16'), features })).not.toBe(one)
+    expect(await idOf({ sessions: closing('2024-01-12'), features })).toBe(one)
+    expect(await idOf({ sessions: closing('2024-01-16') })).toBe(await idOf({ sessions }))
   })
 })

@@ -114,7 +114,7 @@ export type ExportSettings = Omit<
  *
  * @throws ConfigError `loader.bad-export` naming every fault at once.
  */
-export function defineExport(settings: ExportSettings, sessions?: string): Definition {
+export function defineExport(settings: ExportSettings): Definition {
   const { series, range, columns = ['close'], features = [], ...rest } = settings
   return parseDefinition({
     ...rest,
@@ -124,7 +124,6 @@ export function defineExport(settings: ExportSettings, sessions?: string): Defin
     from: iso(range.startMs),
     to: iso(range.endMs),
     columns: [...new Set(columns)],
-    ...(sessions === undefined ? {} : { sessions }),
   })
 }
 
