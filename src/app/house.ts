@@ -13,6 +13,7 @@ import type { Clock, OnEvent } from '../model/events.ts'
 import { parseSeries, seriesId } from '../model/series.ts'
 import { withEvidence } from '../pipeline/evidence.ts'
 import { type House, jobOf } from '../pipeline/house.ts'
+import { withTargets } from '../pipeline/store-targets.ts'
 import { binanceSources } from '../source/binance/sources.ts'
 import type { Source } from '../source/source.ts'
 import type { Lake } from '../store/lake.ts'
@@ -98,10 +99,11 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
     })
     const kept = open.use(await openLedger(config, access, { archive, sources }))
     const folderOf = ({ seriesId }: LedgerSeries) => jobOf({ sources }, parseSeries(seriesId)).folder
-    const ledger = withEvidence(kept, archive, folderOf)
-    const lake = open.use(await openLake({ root, onEvent, notedHash: hashesIn(ledger) }))
+    const proved = withEvidence(kept, archive, folderOf)
+    const lake = open.use(await openLake({ root, onEvent, notedHash: hashesIn(proved) }))
     const stores = await openStores(config, lake, clock, onEvent, kite.tokenKeyOf)
     for (const store of stores) if (store !== lake) open.use(store)
+    const ledger = withTargets(proved, { stores, writes })
     const past = { bans: openBanBook(root, clock), spends: openSpendBook(root, clock) }
     const fetcher = open.use(
       createFetcher({ ...fetcherOptions(config, clock, onEvent, options.retry), ...past }),

@@ -101,10 +101,11 @@ function withMemory(store: Store, clock: Clock): Store {
       throw error
     }
   }
-  const { provisional } = store
+  const { provisional, target } = store
   return {
     traits: store.traits,
     name: store.name,
+    ...(target !== undefined && { target }),
     commit: (...given) => watched(() => store.commit(...given)),
     append: (...given) => watched(() => store.append(...given)),
     ...(provisional && { provisional: (...given) => watched(() => provisional.apply(store, given)) }),

@@ -63,6 +63,12 @@ export interface Store extends AsyncDisposable {
   readonly traits: StoreTraits
   /** The name it has in the configuration and in the ledger. */
   readonly name: string
+  /**
+   * The place itself, `host:port/database/schema.table`: where it is another than the ledger noted, the store has nothing
+   * yet. Absent for one that has its place by itself. Never a user, a password or anything else that may change while
+   * the place stays.
+   */
+  readonly target?: string
 
   /**
    * Adds or replaces by (series, open time), all or none of each calendar month at least. Durable when it resolves.

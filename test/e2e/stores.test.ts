@@ -134,4 +134,42 @@ describe('a run with a lake and a PostgreSQL server', () => {
       expect(await sql('SELECT count(*)::int AS n FROM bars')).toEqual([{ n: 6_000 }])
     })
   })
+
+  test('a table of another name, or of another server, has nothing yet, though its store is called the same', async () => {
+    await inFolder(async (root) => {
+      const url = await server.freshDatabase()
+      const sql = sqlOn(url)
+      const at = (table: string, ...args: string[]) =>
+        runHere([...args, '--root', root], {
+          env: {
+            EVERYBAR__SOURCES__BINANCE__BASE_URL: venue.url,
+            EVERYBAR__STORES__POSTGRES__URL: url,
+            EVERYBAR__STORES__POSTGRES__TABLE: table,
+          },
+        })
+      const behind = async (table: string) =>
+        (await at(table, 'status', '--json')).json().data[0].behind.postgres
+      const rowsOf = (table: string) => sql(`SELECT count(*)::int AS n FROM ${table}`)
+      expect((await at('bars', 'sync', BTC, ...range)).code).toBe(0)
+      expect([(await at('bars_two', 'verify')).code, await behind('bars_two'), await behind('bars')]).toEqual(
+        [3, 6, 0],
+      )
+
+      const down = 'postgres://nobody:s3cret-planted@127.0.0.1:9/nowhere'
+      expect((await run(root, down, 'sync', BTC, ...range)).code).toBe(5)
+      expect(await behind('bars'), 'a place that took nothing changes nothing').toBe(0)
+
+      venue.resetStats()
+      expect((await at('bars_two', 'sync', BTC, ...range)).code).toBe(0)
+      expect((await at('bars_two', 'verify')).code).toBe(0)
+      expect(await rowsOf('bars_two')).toEqual([{ n: 6_000 }])
+
+      await sql('DELETE FROM bars')
+      expect((await at('bars', 'sync', BTC, ...range)).code).toBe(0)
+      expect(await rowsOf('bars')).toEqual([{ n: 6_000 }])
+      const again = await at('bars', 'sync', BTC, ...range, '--json')
+      expect([again.code, again.json().data.series[0].slices.replayed]).toEqual([0, 0])
+      expect(venue.stats().requests).toBe(0)
+    })
+  })
 })

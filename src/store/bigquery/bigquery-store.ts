@@ -44,6 +44,7 @@ export async function openBigQueryStore(options: BigQueryStoreOptions): Promise<
 class OpenBigQueryStore implements BigQueryStore {
   readonly traits = traits
   readonly name: string
+  readonly target: string
   readonly #settings: BigQuerySettings
   readonly #api: Api
   readonly #dml: Dml
@@ -56,6 +57,8 @@ class OpenBigQueryStore implements BigQueryStore {
   constructor(options: BigQueryStoreOptions) {
     this.name = options.name
     this.#settings = settingsOf(options)
+    const { project, dataset, table } = this.#settings
+    this.target = `${project}.${dataset}.${table}`
     this.#api = new Api(this.#settings)
     this.#dml = new Dml(this.#api, this.#settings)
     this.#live = new LiveTable(this.#api, this.#settings, this.#dml, (keys, span, signal) =>

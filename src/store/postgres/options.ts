@@ -111,6 +111,17 @@ export function settingsOf(options: PostgresStoreOptions): PostgresSettings {
   }
 }
 
+/** The server, database and table, as the driver will find them: what the url says goes before the other options. */
+export function targetOf(
+  { url, host = 'localhost', port = 5432, database = '' }: PostgresStoreOptions,
+  { schema, table }: PostgresSettings,
+): string {
+  const given = url !== undefined && URL.canParse(url) ? new URL(url) : undefined
+  const at = given?.searchParams.get('host') || given?.hostname || host
+  const named = given ? given.pathname.slice(1) : ''
+  return `${at}:${given?.port || port}/${named || database}/${schema}.${table}`
+}
+
 const hasControls = (text: string): boolean => [...text].some((char) => char < ' ')
 
 const badName = (path: string, name: string): EverybarError =>

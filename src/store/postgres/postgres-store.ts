@@ -7,7 +7,7 @@ import type { AppendEntry, CommitResult, Store, StoredExtent, StoreTraits } from
 import { appendEntries, keepOpen } from './append.ts'
 import { commitBatch } from './commit.ts'
 import { barsLayout, layoutOf, openLayout, type TableLayout } from './layout.ts'
-import { type PostgresSettings, type PostgresStoreOptions, settingsOf } from './options.ts'
+import { type PostgresSettings, type PostgresStoreOptions, settingsOf, targetOf } from './options.ts'
 import { isMissingTable, scanBars } from './scan.ts'
 import type { SchemaPlan } from './schema.ts'
 import { Server } from './server.ts'
@@ -45,6 +45,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
 class OpenPostgresStore implements PostgresStore {
   readonly traits = traits
   readonly name: string
+  readonly target: string
   readonly provisional?: Store['provisional'] & {}
   readonly #settings: PostgresSettings
   readonly #server: Server
@@ -56,6 +57,7 @@ class OpenPostgresStore implements PostgresStore {
     const onEvent: OnEvent = options.onEvent ?? silent
     this.name = options.name
     this.#settings = settingsOf(options)
+    this.target = targetOf(options, this.#settings)
     this.#server = new Server(options)
     this.#tables = new Tables(this.#server, this.#settings, onEvent)
     this.#writer = { server: this.#server, tables: this.#tables, settings: this.#settings, onEvent }
