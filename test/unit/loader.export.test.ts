@@ -15,6 +15,7 @@ import { inPython, noPython } from '../python.ts'
 const FROM = Date.UTC(2024, 0, 31, 22)
 const BTC = 'binance:spot:BTCUSDT:1m'
 const ETH = 'binance:spot:ETHUSDT:1m'
+const HOURS = 'binance:spot:BTCUSDT:1h'
 const BARS = 240
 const range = { startMs: FROM, endMs: FROM + BARS * MINUTE_MS }
 const HOLE = [100, 105] as const
@@ -100,6 +101,18 @@ describe('long frames', () => {
     await loader.close()
     expect([train.length, train.columns.target![1]]).toEqual([192, madeBar(1).close])
     expect(findings.map(({ kind, count }) => [kind, count])).toEqual([['null', HOLE[1] - HOLE[0]]])
+  })
+
+  test('a monthly layout has files of their own for bars of two widths', async () => {
+    const root = await lake()
+    await makeLake(root, HOURS, FROM, 4)
+    const { manifest } = await make({ layout: 'monthly', series: [BTC, HOURS] }, root)
+    expect(manifest.outputs.map(({ path, rows }) => [path.split('_h0')[0], rows])).toEqual([
+      ['2024/01/BTCUSDT_1h', 2],
+      ['2024/01/BTCUSDT_1min', 120],
+      ['2024/02/BTCUSDT_1h', 2],
+      ['2024/02/BTCUSDT_1min', 120],
+    ])
   })
 
   test('two markets of one symbol do not share a month file', async () => {
@@ -434,6 +447,24 @@ describe('when it goes wrong', () => {
     ['monthly CSV', { format: 'csv', layout: 'monthly' }, 'layout: monthly'],
     ['no shards', { format: 'gluonts', gluonts: { shards: 0 } }, 'gluonts.shards'],
     ['no series', { series: [] }, 'series'],
+    ['two widths in a long frame', { series: [BTC, HOURS] }, 'these are of 1h, 1m'],
+    ['two widths in CSV', { series: [BTC, HOURS], format: 'csv' }, 'bars of one width in a csv frame'],
+    [
+      'two widths in a future frame',
+      { series: [BTC, HOURS], format: 'future', future: { prediction_length: 2 } },
+      'bars of one width in a future frame',
+    ],
+    [
+      'a test part before the validation part',
+      {
+        format: 'windows',
+        windows: {
+          ...{ context_length: 5, prediction_length: 1 },
+          ...{ validation_from: '2024-02-01T01:00:00Z', test_from: '2024-02-01T00:00:00Z' },
+        },
+      },
+      'windows.test_from: lies before validation_from',
+    ],
   ]
   test.each(bad)('%s is refused before anything is written', async (_name, change, message) => {
     const out = join(scratch(), 'out')

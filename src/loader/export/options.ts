@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { lakeColumns } from '../../model/lake.ts'
-import { type Series, seriesId } from '../../model/series.ts'
+import { parseSeries, type Series, seriesId } from '../../model/series.ts'
 import { iso, type TimeRange } from '../../model/time.ts'
 import { ConfigError } from '../errors.ts'
 import { checkFeatures, type Feature, featureName } from '../features.ts'
@@ -147,6 +147,14 @@ function crossFaults(definition: Definition): string[] {
   const faults: string[] = []
   if (format === 'windows' && !definition.windows)
     faults.push('windows: needs context_length and prediction_length')
+  const { validation_from, test_from } = definition.windows ?? {}
+  if (validation_from && test_from && Date.parse(test_from) < Date.parse(validation_from))
+    faults.push('windows.test_from: lies before validation_from, and the test part is the last one')
+  const widths = [...new Set(definition.series.map((id) => parseSeries(id).timeframe))]
+  if (widths.length > 1 && ['long', 'csv', 'future'].includes(format) && layout === 'single')
+    faults.push(
+      `series: trainers want bars of one width in a ${format} frame, and these are of ${widths.join(', ')}; export each to a folder of its own`,
+    )
   if (format === 'future' && !definition.future) faults.push('future: needs prediction_length')
   if (layout === 'monthly' && format !== 'long') faults.push('layout: monthly is for the format long')
   if (layout === 'monthly' && grid === 'compact')
