@@ -1,8 +1,9 @@
 import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { escapeSymbol } from '../model/series.ts'
-import { iso } from '../model/time.ts'
+import { DAY_MS, type EpochMs, iso } from '../model/time.ts'
 import type { ParquetLoaderConfig } from './config.ts'
+import { isAlive, isOwn, ownRunner } from './state/alive.ts'
 import { writeAtomic, writeFault } from './state/atomic.ts'
 
 export type SessionStatus = 'running' | 'completed' | 'failed'
@@ -15,6 +16,9 @@ export interface AuditRecord {
   readonly start_time: string
   readonly end_time: string | null
   readonly status: SessionStatus
+  /** The process it runs in, and the machine: a session of a process that is gone is over, whatever its status. */
+  readonly pid: number
+  readonly host: string
   /** What was asked for. */
   readonly request: Readonly<Record<string, unknown>>
   readonly files_discovered: number
@@ -68,7 +72,7 @@ export class AuditLogger {
     const stamp = new Date(startMs).toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '_')
     const id = await this.#claim(`${escapeSymbol(symbol)}_${stamp}`)
     const session = new Session(
-      { kind, symbol, request, session_id: id, start_time: iso(startMs), ...fresh },
+      { kind, symbol, request, session_id: id, start_time: iso(startMs), ...fresh, ...ownRunner() },
       this.#enabled ? join(this.dir, `${id}.json`) : undefined,
       this.#nowMs,
     )
@@ -94,22 +98,47 @@ export class AuditLogger {
     }
   }
 
-  /** Leaves room for one more, oldest ended sessions first. */
+  /** Leaves room for one more: the oldest go first, those under way not at all. */
   async #prune(): Promise<void> {
-    const names = (await readdir(this.dir)).filter((name) => /_\d{8}_\d{6}(-\d+)?\.json$/.test(name))
-    const excess = names.length + 1 - this.#filesMax
-    if (excess <= 0) return
-    const stamp = (name: string) => /(\d{8}_\d{6}(-\d+)?)\.json$/.exec(name)![1]!
-    const oldest = names.sort((a, b) => (stamp(a) < stamp(b) ? -1 : 1))
-    let left = excess
-    for (const name of oldest) {
-      if (left === 0) return
-      const path = join(this.dir, name)
-      const text = await readFile(path, 'utf8')
-      if (text === '' || text.includes('"status": "running"')) continue // another process is at it
-      await rm(path, { force: true })
+    const names = (await readdir(this.dir)).filter((name) => stampPattern.test(name))
+    const stamp = (name: string) => stampPattern.exec(name)![0].replace('.json', '')
+    let left = names.length + 1 - this.#filesMax
+    for (const name of names.sort((a, b) => (stamp(a) < stamp(b) ? -1 : 1))) {
+      if (left <= 0) return
+      if (await this.#isUnderWay(name)) continue
+      await rm(join(this.dir, name), { force: true })
       left--
     }
+  }
+
+  /** Where the process cannot be asked after, a session counts as over a month after its start. */
+  async #isUnderWay(name: string): Promise<boolean> {
+    const path = join(this.dir, name)
+    if (underWay.has(path)) return true
+    const text = await readFile(path, 'utf8').catch(() => undefined)
+    if (text === undefined) return false // another process has removed it meanwhile
+    const { status = 'running', ...runner } = parse(text)
+    if (status !== 'running' || isOwn(runner)) return false
+    return isAlive(runner) ?? this.#nowMs() - startOf(name) < 30 * DAY_MS
+  }
+}
+
+/** The files of sessions under way in this process. */
+const underWay = new Set<string>()
+
+const stampPattern = /_(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)(\d\d)(-\d+)?\.json$/
+
+function startOf(name: string): EpochMs {
+  const [year, month, day, hour, minute, second] = stampPattern.exec(name)!.slice(1).map(Number)
+  return Date.UTC(year!, month! - 1, day, hour, minute, second)
+}
+
+/** What can be made out of a session's file: nothing, where it has just been made. */
+function parse(text: string): Partial<AuditRecord> {
+  try {
+    return (JSON.parse(text) ?? {}) as Partial<AuditRecord>
+  } catch {
+    return {}
   }
 }
 
@@ -134,6 +163,7 @@ class Session implements AuditSession {
     this.record = record
     this.#path = path
     this.#nowMs = nowMs
+    if (path) underWay.add(path)
   }
 
   get id(): string {
@@ -152,6 +182,7 @@ class Session implements AuditSession {
 
   async end(status: 'completed' | 'failed', error?: unknown): Promise<void> {
     if (this.record.status !== 'running') return
+    if (this.#path) underWay.delete(this.#path)
     const detail = error instanceof Error ? error : undefined
     await this.#write({
       ...this.record,

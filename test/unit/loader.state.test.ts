@@ -1,5 +1,6 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
@@ -162,26 +163,67 @@ describe('audit log', () => {
     })
   })
 
+  /** A process that runs, and one that does not any more. */
+  const alive = { host: hostname(), pid: process.ppid }
+  const gone = { host: hostname(), pid: spawnSync('true').pid }
+  const write = (root: string, day: string, record: object | '') => {
+    mkdirSync(join(root, 'audit_logs'), { recursive: true })
+    writeFileSync(
+      join(root, 'audit_logs', `A_2024${day}_000000.json`),
+      record && JSON.stringify(record, null, 2),
+    )
+  }
+  const days = (root: string) =>
+    readdirSync(join(root, 'audit_logs'))
+      .map((name) => name.slice(6, 10))
+      .sort()
+
   test('the newest files are kept, and those of sessions under way', async () => {
     const root = scratch()
-    mkdirSync(join(root, 'audit_logs'))
-    for (const [day, status] of [
-      ['01', 'running'],
-      ['02', 'completed'],
-      ['03', 'failed'],
-      ['04', 'completed'],
-    ]) {
-      writeFileSync(
-        join(root, 'audit_logs', `A_202401${day}_000000.json`),
-        JSON.stringify({ status }, null, 2),
-      )
-    }
-    const session = await logger(root).start('training', 'A', {})
-    expect(readdirSync(join(root, 'audit_logs')).sort()).toEqual([
-      'A_20240101_000000.json',
-      'A_20240104_000000.json',
-      `${session.id}.json`,
-    ])
+    write(root, '0101', { status: 'running', ...alive })
+    write(root, '0102', { status: 'completed', ...alive })
+    write(root, '0103', { status: 'failed', ...alive })
+    write(root, '0104', { status: 'completed', ...alive })
+    await logger(root).start('training', 'A', {})
+    expect(days(root)).toEqual(['0101', '0104', '0305'])
+  })
+
+  test.each([
+    ['whose process is gone', { status: 'running', ...gone }, false],
+    ['that this process left without an end', { status: 'running', ...alive, pid: process.pid }, false],
+    ['on another machine, a week ago', { status: 'running', host: 'elsewhere', pid: 1 }, true],
+    ['that says nothing of its process', { status: 'running' }, true],
+    ['that is being made', '', true],
+  ])('a session %s', async (_name, record, kept) => {
+    const root = scratch()
+    write(root, '0227', record as object | '')
+    for (const day of ['0228', '0229', '0301']) write(root, day, { status: 'completed' })
+    await logger(root).start('training', 'A', {})
+    expect(days(root)).toEqual(kept ? ['0227', '0301', '0305'] : ['0229', '0301', '0305'])
+  })
+
+  test('a session nobody can ask after is over a month after its start', async () => {
+    const root = scratch()
+    for (const day of ['0101', '0102', '0103'])
+      write(root, day, { status: 'running', host: 'elsewhere', pid: 1 })
+    await logger(root).start('training', 'A', {})
+    expect(days(root)).toEqual(['0102', '0103', '0305'])
+  })
+
+  test('a session under way in this process is kept, however many come after it', async () => {
+    const root = scratch()
+    const audit = logger(root)
+    const first = await audit.start('training', 'A', {})
+    for (let i = 0; i < 5; i++) await (await audit.start('training', 'A', {})).end('completed')
+    expect(readdirSync(join(root, 'audit_logs'))).toHaveLength(3)
+    expect(read(root, first.id)).toMatchObject({ status: 'running', host: hostname(), pid: process.pid })
+  })
+
+  test('a log that another process removes meanwhile is no fault', async () => {
+    const root = scratch()
+    for (let day = 10; day < 30; day++) write(root, `01${day}`, { status: 'completed' })
+    const starts = Array.from({ length: 8 }, async () => (await logger(root).start('training', 'A', {})).id)
+    expect(new Set(await Promise.all(starts)).size).toBe(8)
   })
 
   test('a log folder that cannot be written is an error that says so', async () => {
