@@ -1,5 +1,13 @@
 import { execFile } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
@@ -506,6 +514,26 @@ describe('when it goes wrong', () => {
     writeFileSync(join(out, 'notes.txt'), 'mine')
     await make({ out })
     expect(visible(out).sort()).toEqual(['dataset.json', 'long.parquet', 'notes.txt'])
+  })
+
+  test('one that ends while it is put in place leaves nothing that the next one does not remove', async () => {
+    const out = join(scratch(), 'out')
+    const shards = (count: number) =>
+      make({
+        out,
+        format: 'gluonts',
+        gluonts: { shards: count, prediction_length: 2, min_past: 2, context_length: 4 },
+      })
+    await shards(4)
+    // It comes as far as this shard, with the manifest of the one before gone and a file of its own in place.
+    rmSync(join(out, 'shard-1.arrow'))
+    mkdirSync(join(out, 'shard-1.arrow', 'in the way'), { recursive: true })
+    expect((await thrown(() => shards(3))).code).toBe('loader.not-writable')
+    expect(visible(out)).not.toContain('dataset.json')
+    rmSync(join(out, 'shard-1.arrow'), { recursive: true })
+    await thrown(() => make({ out, format: 'gluonts', gluonts: { min_past: 10_000 } }))
+    await make({ out })
+    expect(readdirSync(out).sort()).toEqual(['.everybar-export', 'dataset.json', 'long.parquet'])
   })
 
   test('one that is stopped leaves nothing', async () => {

@@ -8,6 +8,8 @@ import { withLock } from '../state/lock.ts'
 /** Marks a folder as an export's, and keeps two exports from it at once. */
 const MARK = '.everybar-export'
 export const MANIFEST = 'dataset.json'
+/** While files are put in place: every one that this export or the one before may have left, whatever ends it. */
+const LEFT = `${MARK}.files`
 
 /** What `make` has put into its folder: the files in it, and the text of the manifest that goes with them. */
 export interface Made {
@@ -17,8 +19,8 @@ export interface Made {
 
 /**
  * Lets `make` fill a folder beside the final one, then moves its files into `out` under their final names, the manifest
- * last. Where `make` fails nothing in `out` changes. Files that an earlier export made and this one does not are
- * removed; a folder without a manifest is one whose export did not end.
+ * last. Where `make` fails nothing in `out` changes. Files that earlier exports made, ended or not, and this one does not
+ * are removed; a folder without a manifest is one whose export did not end.
  *
  * @throws ConfigError `loader.out-not-empty` for a folder with files that no export has made.
  * @throws ParquetLoaderError `loader.disk-full`, `loader.not-writable`, `loader.state-locked` (retry).
@@ -44,7 +46,9 @@ export async function publish(out: string, make: (folder: string) => Promise<Mad
 }
 
 async function replace(out: string, folder: string, { files, manifest }: Made): Promise<void> {
-  const before = await filesBefore(out)
+  const before = [...(await filesBefore(out, MANIFEST)), ...(await filesBefore(out, LEFT))]
+  const outputs = [...new Set([...before, ...files])].map((path) => ({ path }))
+  await writeAtomic(join(out, LEFT), JSON.stringify({ outputs }))
   await rm(join(out, MANIFEST), { force: true })
   for (const file of files) {
     const target = join(out, file)
@@ -58,11 +62,12 @@ async function replace(out: string, folder: string, { files, manifest }: Made): 
   const kept = new Set(files)
   for (const file of before) if (!kept.has(file)) await rm(join(out, file), { force: true })
   await writeAtomic(join(out, MANIFEST), manifest)
+  await rm(join(out, LEFT), { force: true })
 }
 
-/** What the last export in this folder made, by its manifest. Only plain relative paths are believed. */
-async function filesBefore(out: string): Promise<string[]> {
-  const text = await readFile(join(out, MANIFEST), 'utf8').catch(() => '{}')
+/** What exports in this folder made, by such a list. Only plain relative paths are believed. */
+async function filesBefore(out: string, list: string): Promise<string[]> {
+  const text = await readFile(join(out, list), 'utf8').catch(() => '{}')
   try {
     const { outputs } = JSON.parse(text) as { outputs?: { path?: unknown }[] }
     const paths = (outputs ?? []).map((file) => file.path)
