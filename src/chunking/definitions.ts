@@ -24,6 +24,12 @@ export interface ChunkPolicy {
   readonly outOfRange?: 'strict' | 'clamp'
 }
 
+/** Chunks a run may have at most. */
+export const chunksMax = ({
+  supportsAutoChunking = true,
+  maxChunks = Number.POSITIVE_INFINITY,
+}: ChunkPolicy): number => (supportsAutoChunking ? maxChunks : 1)
+
 /** The names an endpoint's request and data points use. */
 export interface ChunkHint {
   /** Request parameter that carries a cursor; absent for endpoints that page by time. */

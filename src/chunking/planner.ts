@@ -1,9 +1,10 @@
 import { EverybarError } from '../model/errors.ts'
 import { type Clock, type OnEvent, silent } from '../model/events.ts'
-import { type ChunkEndpoint, type ChunkMetadata, chunkMetadataOf } from './definitions.ts'
+import { type ChunkEndpoint, type ChunkMetadata, chunkMetadataOf, chunksMax } from './definitions.ts'
+import { gridOf } from './grid.ts'
 import { cheapestPageSize } from './page-size.ts'
 import type { ChunkRequest, ChunkRun } from './plan.ts'
-import { rangeOf, startRequired } from './range.ts'
+import { endsOf, type RunRange, rangeOf, startRequired, withinServed } from './range.ts'
 import { planCreated } from './telemetry.ts'
 import { windowsOf } from './windows.ts'
 
@@ -30,7 +31,8 @@ export class ChunkPlanner {
    *
    * A limit of 0 and a start that equals the end give a run without chunks. Windows end on timeframe boundaries, but
    * for the outer ends, which stay where the request has them. A page is `maxPoints` or the cheapest page of the
-   * weight policy, never more than the limit.
+   * weight policy, a dearer one where only so few chunks are allowed that the cheapest could not hold what is wanted,
+   * never more than the limit.
    *
    * @throws EverybarError (abort) `chunking.bad-limit`, `chunking.bad-range` for a start after the end,
    *   `chunking.bad-policy`, `chunking.start-required` and `chunking.end-required` where the request leaves an end open
@@ -58,8 +60,8 @@ export class ChunkPlanner {
   }
 
   #byTime(request: ChunkRequest, metadata: ChunkMetadata): ChunkRun {
-    const pageSize = pageSizeOf(request, metadata)
     const range = rangeOf(request, metadata, this.#clock?.nowMs())
+    const pageSize = pageSizeOf(request, metadata, barsIn(request, range) ?? request.limit)
     const { chunks, total, startMs, endMs, limit, clamped } = windowsOf(request, metadata, pageSize, range)
     return {
       metadata,
@@ -78,12 +80,15 @@ export class ChunkPlanner {
 }
 
 function byCursor(request: ChunkRequest, metadata: ChunkMetadata): ChunkRun {
-  const { startMs, endMs, limit, cursor } = request
+  const { limit, cursor } = request
   const { policy, order } = metadata
-  const pageSize = pageSizeOf(request, metadata)
-  if (policy.requiresStartTime && startMs === undefined && cursor === undefined) throw startRequired(metadata)
-  const nothing = limit === 0 || (startMs !== undefined && startMs === endMs)
-  const bounds = { ...(startMs !== undefined && { startMs }), ...(endMs !== undefined && { endMs }) }
+  const pageSize = pageSizeOf(request, metadata, limit)
+  if (policy.requiresStartTime && request.startMs === undefined && cursor === undefined)
+    throw startRequired(metadata)
+  const empty = limit === 0 || (request.startMs !== undefined && request.startMs === request.endMs)
+  const { clamped, ...bounds } = empty ? endsOf(request) : withinServed(request, metadata)
+  const { startMs, endMs } = bounds
+  const nothing = empty || (startMs !== undefined && endMs !== undefined && startMs >= endMs)
   const first = { index: 0, limit: pageSize, ...bounds, ...(cursor !== undefined && { cursor }) }
   return {
     metadata,
@@ -93,14 +98,25 @@ function byCursor(request: ChunkRequest, metadata: ChunkMetadata): ChunkRun {
     pageSize,
     ...bounds,
     ...(limit !== undefined && { limit }),
+    ...(clamped && { clamped }),
     ...(nothing && { totalChunks: 0 }),
     chunks: nothing ? [] : [first],
   }
 }
 
-/** Most points for the weight, and never more than wanted. */
-function pageSizeOf({ limit }: ChunkRequest, { policy, weightPolicy }: ChunkMetadata): number {
-  const best = cheapestPageSize(policy, weightPolicy)
+/** Bars a range has room for; `undefined` where nothing tells. */
+function barsIn(request: ChunkRequest, { startMs, endMs }: RunRange): number | undefined {
+  if (startMs === undefined || endMs === undefined) return undefined
+  return gridOf(request, startMs)?.count(startMs, endMs)
+}
+
+/** Most points for the weight, of the sizes that bring what is wanted in the chunks allowed; never above the limit. */
+function pageSizeOf(
+  { limit }: ChunkRequest,
+  { policy, weightPolicy }: ChunkMetadata,
+  wanted: number | undefined,
+): number {
+  const best = cheapestPageSize(policy, weightPolicy, Math.ceil((wanted ?? 0) / chunksMax(policy)))
   return limit === undefined ? best : Math.max(1, Math.min(best, limit))
 }
 

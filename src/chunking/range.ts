@@ -72,11 +72,24 @@ function backFrom(
     : { startMs: Math.min(earliest, endMs), endMs }
 }
 
-/** The ends a request names, refused or trimmed where the endpoint does not serve them. */
-function withinServed(
-  request: ChunkRequest,
-  { endpointId, policy }: ChunkMetadata,
-): { startMs?: EpochMs; endMs?: EpochMs; clamped?: Clamp } {
+interface Ends {
+  readonly startMs?: EpochMs
+  readonly endMs?: EpochMs
+  readonly clamped?: Clamp
+}
+
+/** The ends a request names. */
+export const endsOf = ({ startMs, endMs }: ChunkRequest): Ends => ({
+  ...(startMs !== undefined && { startMs }),
+  ...(endMs !== undefined && { endMs }),
+})
+
+/**
+ * The ends a request names, trimmed where the endpoint does not serve them.
+ *
+ * @throws EverybarError `chunking.out-of-range` (abort) with a strict policy.
+ */
+export function withinServed(request: ChunkRequest, { endpointId, policy }: ChunkMetadata): Ends {
   const { startMs, endMs } = request
   const { earliestMs = 0, latestMs = Number.POSITIVE_INFINITY } = policy.serves ?? {}
   const bound = (ms: EpochMs) => Math.min(Math.max(ms, earliestMs), latestMs)

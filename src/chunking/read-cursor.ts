@@ -1,4 +1,5 @@
 import { EverybarError } from '../model/errors.ts'
+import { chunksMax } from './definitions.ts'
 import { callOf } from './page.ts'
 import type { ChunkPlan, Cursor } from './plan.ts'
 import { ChunkPoints, type PageFacts } from './points.ts'
@@ -8,7 +9,7 @@ import type { ChunkOutcome } from './run-chunks.ts'
 
 /**
  * Pages by cursor, one after another, each a chunk. Ends where an answer names no next cursor, where a whole answer
- * lies past the run's range, or at `maxChunks`. An empty page with a next cursor does not end it. The last outcome may
+ * lies past the run's range, or at the last page allowed. An empty page with a next cursor does not end it. The last outcome may
  * be an error.
  *
  * @param found points handed over so far.
@@ -19,7 +20,7 @@ export async function* pagesByCursor<T>(
   signal: AbortSignal = new AbortController().signal,
 ): AsyncGenerator<ChunkOutcome<ChunkPlan, ReadChunk<T>>, void, undefined> {
   const { run } = context
-  const { maxChunks = Number.POSITIVE_INFINITY } = run.metadata.policy
+  const pagesMax = chunksMax(run.metadata.policy)
   const seen = new Set<Cursor>()
   for (const first of run.chunks) {
     let plan: ChunkPlan | undefined = first
@@ -29,7 +30,7 @@ export async function* pagesByCursor<T>(
       let result: ReadChunk<T>
       try {
         if (plan.cursor !== undefined) noteCursor(seen, plan.cursor, run.metadata.endpointId)
-        result = await readPage(context, plan, index + 1 >= maxChunks, signal)
+        result = await readPage(context, plan, index + 1 >= pagesMax, signal)
       } catch (error) {
         signal.throwIfAborted()
         yield { plan, index, error }

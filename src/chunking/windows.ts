@@ -1,6 +1,6 @@
 import { EverybarError } from '../model/errors.ts'
 import { type EpochMs, iso } from '../model/time.ts'
-import type { ChunkMetadata } from './definitions.ts'
+import { type ChunkMetadata, chunksMax } from './definitions.ts'
 import { type Grid, gridOf } from './grid.ts'
 import type { ChunkPlan, ChunkRequest, Clamp } from './plan.ts'
 import type { RunRange } from './range.ts'
@@ -22,11 +22,14 @@ interface Cuts {
   readonly limitOf: (startMs: EpochMs, endMs: EpochMs) => number
   /** Points a window may hold, as far as that is known. */
   readonly pointsMax: number
+  /** On a timeframe a limit is a length of time, which the range has been held to already. */
+  readonly onGrid: boolean
 }
 
 /**
  * Cuts `range` into windows of a page each that touch and never overlap. The inner edges lie on the timeframe's grid,
- * counted from the first open in the range. Backwards, the newest window comes first.
+ * counted from the first open in the range, or from the one before where the first window would span too long; bars
+ * wider than a request may span are cut by time. Backwards, the newest window comes first.
  *
  * @throws EverybarError `chunking.too-many-chunks` (abort) with a strict policy.
  */
@@ -78,33 +81,31 @@ function cutsOf(
   startMs: EpochMs,
   endMs: EpochMs,
 ): Cuts {
+  const { maxSpanMs = Number.POSITIVE_INFINITY } = policy
   const grid = gridOf(request, startMs)
-  if (grid) return gridCuts(grid, policy.maxSpanMs, pageSize, startMs, endMs)
-  const span = Math.min(policy.maxSpanMs ?? endMs - startMs, endMs - startMs)
+  if (grid && grid.widthMs <= maxSpanMs) return gridCuts(grid, maxSpanMs, pageSize, startMs, endMs)
+  const span = Math.min(maxSpanMs, endMs - startMs)
   return {
     total: Math.ceil((endMs - startMs) / span),
     edge: (k) => Math.min(startMs + k * span, endMs),
-    limitOf: () => pageSize,
-    pointsMax: pageSize,
+    limitOf: (from, to) => (grid ? Math.max(1, grid.count(from, to)) : pageSize),
+    pointsMax: grid ? 1 : pageSize,
+    onGrid: grid !== undefined,
   }
 }
 
-function gridCuts(
-  grid: Grid,
-  maxSpanMs: number | undefined,
-  pageSize: number,
-  startMs: EpochMs,
-  endMs: EpochMs,
-): Cuts {
-  const spanBars = maxSpanMs === undefined ? pageSize : Math.max(1, Math.floor(maxSpanMs / grid.widthMs))
-  const bars = Math.min(pageSize, spanBars)
+function gridCuts(grid: Grid, maxSpanMs: number, pageSize: number, startMs: EpochMs, endMs: EpochMs): Cuts {
+  const bars = Math.min(pageSize, Math.floor(maxSpanMs / grid.widthMs))
   const firstOpen = grid.ceil(startMs)
-  const total = Math.max(1, Math.ceil(grid.count(startMs, endMs) / bars))
+  const tooLong = grid.shift(firstOpen, bars) - startMs > maxSpanMs
+  const from = tooLong ? grid.shift(firstOpen, -1) : firstOpen
+  const total = Math.max(1, Math.ceil(grid.count(from, endMs) / bars))
   return {
     total,
-    edge: (k) => (k <= 0 ? startMs : k >= total ? endMs : grid.shift(firstOpen, k * bars)),
+    edge: (k) => (k <= 0 ? startMs : k >= total ? endMs : grid.shift(from, k * bars)),
     limitOf: (from, to) => Math.max(1, grid.count(from, to)),
     pointsMax: bars,
+    onGrid: true,
   }
 }
 
@@ -114,30 +115,31 @@ const wholeCut = (pageSize: number): Cuts => ({
   edge: () => 0,
   limitOf: () => pageSize,
   pointsMax: pageSize,
+  onGrid: false,
 })
 
 /** Which of the windows may be asked for: from which on, and how many. */
 function withinMaxChunks(
   request: ChunkRequest,
   metadata: ChunkMetadata,
-  { total, edge, pointsMax }: Cuts,
+  { total, edge, pointsMax, onGrid }: Cuts,
   { direction, clamped }: RunRange,
 ): { from: number; total: number; limit?: number; clamped?: Clamp } {
   const { endpointId, policy } = metadata
   const { limit } = request
-  const unbounded = policy.maxChunks ?? Number.POSITIVE_INFINITY
-  const allowed = policy.supportsAutoChunking === false ? 1 : unbounded
+  const allowed = chunksMax(policy)
   const limitMax = allowed * pointsMax
-  const tooMany = limit !== undefined && limit > limitMax
+  const tooMany = limit !== undefined && limit > limitMax && !(onGrid && total <= allowed)
   const kept = { ...(limit !== undefined && { limit }), ...(clamped && { clamped }) }
   if (total <= allowed && !tooMany) return { from: 0, total, ...kept }
   const count = Math.min(total, allowed)
   const from = direction === 'backwards' ? total - count : 0
   const permitted = `${iso(edge(from))} … ${iso(edge(from + count))}`
   if (policy.outOfRange !== 'clamp') {
+    const needed = total > allowed ? total : Math.ceil((limit ?? 0) / pointsMax)
     throw new EverybarError(
       'chunking.too-many-chunks',
-      `${endpointId}: the request needs ${total} chunks, and ${allowed} of ${pointsMax} points are allowed`,
+      `${endpointId}: the request needs ${needed} chunks, and ${allowed} of ${pointsMax} points are allowed`,
       {
         recovery: 'abort',
         hint: total > allowed ? `Ask within ${permitted}.` : `Ask for ${limitMax} points at most.`,

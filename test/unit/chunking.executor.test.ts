@@ -390,6 +390,30 @@ describe('paging by cursor', () => {
     })
   })
 
+  test('takes one page where a request may not be cut into chunks', async () => {
+    const given = { ...cursorEndpoint, chunkPolicy: { maxPoints: 10, supportsAutoChunking: false } }
+    expect(await execute(given, {}, three)).toMatchObject({
+      chunksUsed: 1,
+      endedBy: 'max-chunks',
+      nextCursor: 'b',
+    })
+  })
+
+  test('a range beyond what is served is refused, or cut and said', async () => {
+    const policy = { maxPoints: 10, serves: { earliestMs: 2, latestMs: 4 } }
+    const strict = { ...cursorEndpoint, chunkPolicy: policy }
+    expect(() => setUp(strict, { startMs: 1, endMs: 9 })).toThrow(
+      expect.objectContaining({ code: 'chunking.out-of-range', recovery: 'abort' }),
+    )
+    const clamp = { ...cursorEndpoint, chunkPolicy: { ...policy, outOfRange: 'clamp' as const } }
+    const fetchPage = pages([[undefined, [1, 2, 3, 5]]])
+    const result = await execute(clamp, { startMs: 1, endMs: 9 }, fetchPage)
+    expect(result.data.map(({ timestamp }) => timestamp)).toEqual([2, 3])
+    expect(result.clamped).toEqual({ clampedFrom: 2, clampedTo: 4 })
+    expect(setUp(clamp, { startMs: 5, endMs: 9 }).run).toMatchObject({ totalChunks: 0, chunks: [] })
+    expect(setUp(strict, { startMs: 9, endMs: 9 }).run).toMatchObject({ totalChunks: 0, chunks: [] })
+  })
+
   test('stops at the limit; a page that was cut has to be asked for again', async () => {
     expect(await execute(cursorEndpoint, { limit: 2 }, three)).toMatchObject({
       endedBy: 'limit',

@@ -69,6 +69,30 @@ describe('windows on a timeframe', () => {
     ['a limit within one page sets the page', { ...minutes(0, 5000), limit: 30 }, {}, '0-30:30'],
     ['a limit larger than the range', { ...minutes(0, 20), limit: 500 }, {}, '0-20:20'],
     ['a span the endpoint caps', minutes(0, 100), { maxSpanMs: 45 * MINUTE }, '0-45:45 45-90:45 90-100:10'],
+    [
+      'a start off the grid: no window is wider than the span',
+      minutes(0.5, 25.5),
+      { maxSpanMs: 10 * MINUTE },
+      '0.5-10:9 10-20:10 20-25.5:6',
+    ],
+    [
+      'a start off the grid, and a span with room for it',
+      minutes(0.5, 25.5),
+      { maxPoints: 10, maxSpanMs: 11 * MINUTE },
+      '0.5-11:10 11-21:10 21-25.5:5',
+    ],
+    [
+      'a start off the grid, back from the end',
+      { timeframe: '1m', endMs: at(25.5), limit: 25 },
+      { maxSpanMs: 10 * MINUTE, serves: { earliestMs: at(1.5) } },
+      '21-25.5:5 11-21:10 1.5-11:9',
+    ],
+    [
+      'bars wider than the span: cut by time',
+      { timeframe: '1h', startMs: at(0), endMs: at(90) },
+      { maxSpanMs: 40 * MINUTE },
+      '0-40:1 40-80:1 80-90:1',
+    ],
   ])('%s', (_, request, policy, expected) => expect(windows(request, policy)).toBe(expected))
 
   test.each<[string, string, string, string, string[]]>([
@@ -242,6 +266,26 @@ describe('strict and clamp', () => {
     },
   )
 
+  test.each<[string, ChunkRequest, string]>([
+    ['fewer bars', { ...range(0, 10), limit: 5_000 }, '0-10:10'],
+    ['fewer up to now', { timeframe: '1m', startMs: at(9_998), limit: 5_000 }, '9998-10000.5:3'],
+  ])(
+    'a limit above what one chunk holds, where the range holds %s: nothing is cut',
+    (_, request, expected) => {
+      for (const outOfRange of ['strict', 'clamp'] as const) {
+        const policy = { supportsAutoChunking: false, outOfRange }
+        expect(windows(request, policy)).toBe(expected)
+        expect(plan(request, policy)).not.toHaveProperty('clamped')
+      }
+    },
+  )
+
+  test('a limit that one chunk cannot hold, of points nobody can count before: how many chunks it needs', () => {
+    expect(() => plan({ limit: 35 }, { maxPoints: 10, supportsAutoChunking: false })).toThrow(
+      'the request needs 4 chunks, and 1 of 10 points are allowed',
+    )
+  })
+
   test('a request within what is served has nothing cut', () => {
     expect(plan(range(10, 50), { ...served, outOfRange: 'clamp' })).not.toHaveProperty('clamped')
     expect(windows(range(10, 50), served)).toBe('10-50:40')
@@ -266,6 +310,23 @@ describe('page size', () => {
     ['no tiers, and fewer wanted', { limit: 7 }, {}, 7],
   ])('%s', (_, request, more, size) => {
     expect(plan({ timeframe: '1m', ...request }, { maxPoints: 1_500 }, more).pageSize).toBe(size)
+  })
+
+  test.each<[string, ChunkRequest, Partial<ChunkPolicy>, number, number]>([
+    ['one, and a limit', { limit: 1_000 }, { supportsAutoChunking: false }, 1_000, 1],
+    ['one, and a limit the cheapest page holds', { limit: 450 }, { supportsAutoChunking: false }, 450, 1],
+    [
+      'one, and a range',
+      { startMs: at(0), endMs: at(1_200), limit: 5_000 },
+      { supportsAutoChunking: false },
+      1_500,
+      1,
+    ],
+    ['three', { startMs: at(0), endMs: at(2_900) }, { maxChunks: 3 }, 1_000, 3],
+    ['enough of the cheapest', { startMs: at(0), endMs: at(2_900) }, { maxChunks: 6 }, 499, 6],
+  ])('tiers, and few chunks allowed: %s', (_, request, policy, size, chunks) => {
+    const run = plan({ timeframe: '1m', ...request }, { maxPoints: 1_500, ...policy }, tiers)
+    expect([run.pageSize, run.totalChunks]).toEqual([size, chunks])
   })
 })
 
