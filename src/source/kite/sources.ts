@@ -19,11 +19,20 @@ export interface KiteOptions extends Partial<KiteContext> {
 
 const docs = 'kite.trade/docs/connect/v3/historical'
 
-/** So many requests in every second, wherever it begins; a rate below one is one in so many seconds. */
+/**
+ * So many requests in every second, wherever it begins; a rate below one is one in so many seconds. One between two whole
+ * numbers is kept over a shorter window, of which a second may hold parts of three: a second limit keeps it to the whole
+ * number above, which the venue's own limit is not below.
+ */
 export function kiteLimits(requestsPerSecond = 3): readonly RateLimit[] {
   const capacity = Math.max(1, Math.floor(requestsPerSecond))
   const windowMs = Math.ceil((capacity / requestsPerSecond) * 1_000)
-  return [{ bucket: KITE_BUCKET, capacity, windowMs, counts: 'requests' }]
+  const most = Math.ceil(requestsPerSecond)
+  const limit = { bucket: KITE_BUCKET, counts: 'requests' } as const
+  return [
+    { ...limit, capacity, windowMs },
+    ...(windowMs < 1_000 ? [{ ...limit, capacity: most, windowMs: 1_000 }] : []),
+  ]
 }
 
 /** The exchanges in the venue's list, as selectors name them. */
@@ -89,7 +98,7 @@ const nobody: KiteContext = {
   dayCaps: defaultDayCaps,
 }
 
-/** Exchanges of shares, and of what derives from them: they close at 15:30. The others trade into the night. */
+/** Exchanges of shares, and of what derives from them: they close at 15:30, the others later. */
 const closeInDaylight: ReadonlySet<string> = new Set(['nse', 'bse', 'nfo', 'bfo'])
 
 const kindsOf = (market: string) => [
