@@ -5,6 +5,7 @@ import { parseSeries } from '../../src/model/series.ts'
 import { sliceRanges } from '../../src/model/slice.ts'
 import { jobOf } from '../../src/pipeline/house.ts'
 import { candleTime, readCandles } from '../../src/source/kite/candles.ts'
+import { checkKite } from '../../src/source/kite/check.ts'
 import { readInstruments } from '../../src/source/kite/instruments.ts'
 import { istMidnight, istStamp, istText } from '../../src/source/kite/intervals.ts'
 import { kiteSources } from '../../src/source/kite/sources.ts'
@@ -93,6 +94,21 @@ describe('requests', () => {
 
   test('two exchanges keep the same symbol apart', () => {
     expect(jobFor('kite:nse:RELIANCE:1d').folder).not.toEqual(jobFor('kite:bse:RELIANCE:1d').folder)
+  })
+})
+
+describe('refusals', () => {
+  const body = (type: string) => bytes({ status: 'error', message: 'Forbidden', error_type: type })
+  test.each([
+    ...['GeneralException', 'InputException', 'DataException', 'PermissionException', 'NewException'].map(
+      (type) => [403, type, 'source.no-permission'] as const,
+    ),
+    [403, 'TokenException', 'source.login-expired'],
+    [400, 'InputException', 'source.refused'],
+    [500, 'GeneralException', 'source.venue-error'],
+  ] as const)('a %i of type %s: %s', (status, type, code) => {
+    const url = 'https://api.kite.trade/instruments/historical/1/day'
+    expect(codeOf(() => checkKite({ status, headers: {}, body: body(type), url }))).toBe(code)
   })
 })
 

@@ -41,7 +41,7 @@ export function checkKite(answer: Answer): void {
 const noPermission: Meaning = {
   code: 'source.no-permission',
   recovery: 'abort',
-  hint: 'The API key has no historical data: see the app at developers.kite.trade, then run again.',
+  hint: 'The API key has no historical data, or was blocked: see the app at developers.kite.trade, then run again.',
 }
 const unknownInstrument: Meaning = {
   code: 'source.unknown-symbol',
@@ -59,8 +59,9 @@ const expired: Meaning = {
   hint: 'Run "everybar kite login" (where EVERYBAR_KITE_ACCESS_TOKEN is set, that goes before it: give it a new token), then the same command again: it goes on where it stopped.',
 }
 
-/** What the venue's `error_type` means; types not listed say no more than the status. */
+/** What the venue's `error_type` means; types not listed say no more than the status. A 403 is of the login or the app, whatever its type. */
 function meaningOf(type: string, message: string, status: number): Meaning | undefined {
+  if (status === 403) return type === 'TokenException' ? expired : noPermission
   switch (type) {
     case 'TokenException':
       return expired
