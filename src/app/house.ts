@@ -15,6 +15,8 @@ import { withEvidence } from '../pipeline/evidence.ts'
 import { type House, jobOf } from '../pipeline/house.ts'
 import { withTargets } from '../pipeline/store-targets.ts'
 import { binanceSources } from '../source/binance/sources.ts'
+import { isCcxtBucket } from '../source/ccxt/known-venue.ts'
+import { KITE_BUCKET } from '../source/kite/sources.ts'
 import type { Source } from '../source/source.ts'
 import type { Lake } from '../store/lake.ts'
 import { LAKE, type LakeOptions, openLake } from '../store/parquet/open-lake.ts'
@@ -197,12 +199,12 @@ function nativeSources(config: Config, kite: ReturnType<typeof kiteRooms>): read
 }
 
 function fetcherOptions(config: Config, clock: Clock, onEvent: OnEvent, retry?: RetrySettings) {
-  const { fetch, sources } = config
+  const { fetch } = config
   return {
     clock,
     onEvent,
     connections: fetch.concurrency,
-    share: sources.binance.limits.share,
+    share: shareOf(config),
     bodyMaxBytes: fetch.body_bytes_max,
     maxWaitMs: fetch.ban_wait_max_ms,
     timeouts: {
@@ -213,6 +215,14 @@ function fetcherOptions(config: Config, clock: Clock, onEvent: OnEvent, retry?: 
     retry: { ...retryOf(config), ...retry },
   }
 }
+
+/** The part of a bucket's limits to use. Kite's is set as a rate of its own. */
+export const shareOf =
+  ({ sources }: Config) =>
+  (bucket: string): number => {
+    if (bucket === KITE_BUCKET) return 1
+    return isCcxtBucket(bucket) ? sources.ccxt.limits.share : sources.binance.limits.share
+  }
 
 /** The waits between tries: `settings` wins where it says something, its times in seconds. */
 function retryOf({ fetch, settings }: Config) {

@@ -100,7 +100,7 @@ async function fetchLists(
   exchanges: readonly string[],
   signal: AbortSignal,
 ): Promise<InstrumentDump> {
-  fetcher.setLimits(kiteLimits())
+  fetcher.setLimits(kiteLimits(config.kite?.rate_limit))
   const authorization = authorizationOf(config.sources.kite, clock.nowMs)
   const dumps: InstrumentDump[] = []
   for (const path of exchanges.length === 0

@@ -127,6 +127,7 @@ const ccxt = z.strictObject({
     .describe(
       'Bars older than a venue gives any more (Kraken: its latest 720): not complete, or absent at the source and settled with that.',
     ),
+  limits: limits.prefault({}),
 })
 
 const fetch = z.strictObject({

@@ -55,6 +55,8 @@ series:
 #    # venues: { kraken: { base_url: http://127.0.0.1:8787 } }
 #    # Bars older than a venue gives any more (Kraken: its latest 720): incomplete, or absent.
 #    beyond_reach: incomplete
+#    limits:
+#      share: 1
 
 # The daily import from Kite: everybar kite login, everybar instruments sync kite, then everybar sync.
 # # kite:

@@ -35,8 +35,8 @@ export interface FetcherOptions {
   /** Of an answer, unpacked; 32 MiB unless given. */
   readonly bodyMaxBytes?: number
   readonly retry?: Partial<RetryOptions>
-  /** The part of each limit this process may use, above 0, 1 at most; 1 unless given. */
-  readonly share?: number
+  /** The part of each limit this process may use, above 0, 1 at most, of all buckets or by bucket; 1 unless given. */
+  readonly share?: number | ((bucket: string) => number)
   /** A block or ban longer than this is an error at once; 120 s unless given. */
   readonly maxWaitMs?: number
   /** What earlier processes were refused; those that this one meets are noted there. */
@@ -362,7 +362,8 @@ class UndiciFetcher implements Fetcher {
     const known = this.#buckets.get(name)
     if (known) return known
     const { share = 1, connections = 16, maxWaitMs = 120_000 } = this.#options
-    const bucket = new Bucket(name, { clock: this.#clock, connections, share, maxWaitMs })
+    const own = typeof share === 'number' ? share : share(name)
+    const bucket = new Bucket(name, { clock: this.#clock, connections, share: own, maxWaitMs })
     this.#buckets.set(name, bucket)
     return bucket
   }

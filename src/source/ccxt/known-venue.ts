@@ -174,6 +174,7 @@ export function chargedTo(
 }
 
 export const bucketOf = (venue: string): string => `${venue}.ccxt`
+export const isCcxtBucket = (bucket: string): boolean => bucket.endsWith('.ccxt')
 
 /** Whole milliseconds of the venue's budget. */
 export const weightFor = (cost: number, rateLimitMs: number): number =>
