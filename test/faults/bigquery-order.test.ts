@@ -150,6 +150,18 @@ test('a month may be replaced by the same bars as often as wanted', async () => 
   await expectHolds(minutes(5))
 })
 
+test('a load that was taken and failed is run again after a wait, as another job', async () => {
+  const fault = new ApiFault(403, 'jobRateLimitExceeded', 'Exceeded rate limits')
+  server.failingLoads.push(fault, fault)
+  const store = await open()
+  expect(await store.commit(btc, minutes(200))).toMatchObject({ inserted: 200 })
+  expect(events.filter(({ event }) => event === 'store_retry')).toMatchObject([
+    { attempt: 1 },
+    { attempt: 2 },
+  ])
+  await expectHolds(minutes(200))
+})
+
 describe('a statement that was taken and failed', () => {
   const conflict = new ApiFault(
     400,

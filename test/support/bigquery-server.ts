@@ -30,8 +30,9 @@ export interface BigQueryServer {
   fail(planned: Planned): void
   /** Rows that `insertAll` refuses, and why. */
   refuseRow: (json: Record<string, unknown>) => string | undefined
-  /** How the next statements that change a table end, although they were taken. */
+  /** How the next statements that change a table, and the next load jobs, end, although they were taken. */
   readonly failingMerges: ApiFault[]
+  readonly failingLoads: ApiFault[]
   /** How many polls a job is said to be running for. */
   runningPolls: number
   close(): Promise<void>
@@ -68,6 +69,7 @@ export async function startBigQuery(project = 'test-project'): Promise<BigQueryS
     fail: (one) => void planned.push({ ...one, left: one.times ?? 1 }),
     refuseRow: () => undefined,
     failingMerges: [],
+    failingLoads: [],
     runningPolls: 0,
     async close() {
       server.closeAllConnections()
@@ -305,6 +307,8 @@ async function loadJob(state: BigQueryServer, jobs: Map<string, JobState>, call:
   newJob(jobs, jobReference)
   const { destinationTable, sourceFormat, ...how } = configuration.load
   try {
+    const failure = state.failingLoads.shift()
+    if (failure) throw failure
     if (sourceFormat !== 'PARQUET')
       throw new ApiFault(400, 'invalid', `Unsupported source format ${sourceFormat}`)
     const rows = await state.tables.loadParquet(

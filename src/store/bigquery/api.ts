@@ -102,7 +102,7 @@ export class Api {
         return await this.#query(sql, params, attempt === 1 ? jobId : `${jobId}_${attempt}`, signal)
       } catch (error) {
         if (!(error instanceof JobFailure && isPassing(error))) throw error
-        await this.#waitAfter(error, attempt, signal)
+        await this.waitAfter(error, attempt, signal)
       }
     }
   }
@@ -237,13 +237,13 @@ export class Api {
         if (on.onMissing && isMissing(error)) return on.onMissing()
         if (on.onThere && isThere(error)) return on.onThere()
         if (!isPassing(error) && on.passes?.(error) !== true) throw error
-        await this.#waitAfter(error, attempt, signal)
+        await this.waitAfter(error, attempt, signal)
       }
     }
   }
 
   /** Says that `error` is tried again, and waits; throws it where it was tried often enough. */
-  async #waitAfter(error: unknown, attempt: number, signal?: AbortSignal): Promise<void> {
+  async waitAfter(error: unknown, attempt: number, signal?: AbortSignal): Promise<void> {
     const { attemptsMax, retryDelayMs, name, onEvent } = this.#settings
     if (attempt >= attemptsMax) throw error
     const reason = reasonOf(error) ?? 'network'

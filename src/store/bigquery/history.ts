@@ -107,9 +107,10 @@ async function stage(
     const jobId = attempt === 0 ? `everybar_load_${digest}` : dml.jobId(`load_${digest}`)
     const { duplicate } = await api
       .load(table, (path) => writeParquet(batch, path), loadedFields, jobId, signal)
-      .catch((error: unknown) => {
+      .catch(async (error: unknown) => {
         // A job of that name failed, then or now: the bytes are good, so another may not.
         if (attempt + 1 === LOAD_ATTEMPTS || (error as { reason?: unknown }).reason === undefined) throw error
+        await api.waitAfter(error, attempt + 1, signal)
         return { duplicate: true }
       })
     if (!duplicate) return table
