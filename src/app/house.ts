@@ -23,6 +23,7 @@ import { LAKE, type LakeOptions, openLake } from '../store/parquet/open-lake.ts'
 import { openBanBook } from './bans.ts'
 import { nodeFileSystem } from './filesystem.ts'
 import { kiteRooms } from './kite-house.ts'
+import { noteKeeper } from './ledger-keeper.ts'
 import { manifestPlace } from './manifests.ts'
 import { cappedTo } from './page-limit.ts'
 import { lockRoot } from './root-lock.ts'
@@ -106,6 +107,7 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
     const stores = await openStores(config, lake, clock, onEvent, kite.tokenKeyOf)
     for (const store of stores) if (store !== lake) open.use(store)
     const ledger = withTargets(proved, { stores, writes })
+    const keeperSinceMs = writes ? noteKeeper(root, config.ledger, clock.nowMs()) : 0
     const past = { bans: openBanBook(root, clock), spends: openSpendBook(root, clock) }
     const fetcher = open.use(
       createFetcher({ ...fetcherOptions(config, clock, onEvent, options.retry), ...past }),
@@ -120,6 +122,7 @@ export async function openHouse(options: OpenOptions): Promise<OpenHouse> {
       fetcher,
       archive,
       ledger,
+      keeperSinceMs,
       stores,
       clock,
       onEvent,

@@ -42,10 +42,29 @@ export async function reconcile(
     if (!present.delete(sliceId)) gone.push(sliceId)
     else if (again.has(sliceId)) answeredAgain.push(sliceId)
   }
-  if (gone.length > 0) await ledger.forget(series, gone)
   const unrecorded: string[] = []
+  for (const sliceId of await withoutHash(ledger, series)) {
+    if (present.delete(sliceId)) unrecorded.push(sliceId)
+    else gone.push(sliceId)
+  }
+  if (gone.length > 0) await ledger.forget(series, gone)
   for (const sliceId of present) if (!(await ledger.get(series, sliceId))) unrecorded.push(sliceId)
   return { forgotten: gone.length, unrecorded, answeredAgain }
+}
+
+/**
+ * Slices that are said to be answered, but not with which answer: a manifest in the plain schema was made the ledger. No
+ * store would ever be given their bars.
+ */
+async function withoutHash(ledger: Ledger, series: LedgerSeries): Promise<readonly string[]> {
+  const ids: string[] = []
+  const { pending: _, failed: __, ...answered } = await ledger.counts(series)
+  let left = Object.values(answered).reduce((sum, count) => sum + count, 0)
+  for await (const _ of ledger.answeredIds(series)) left--
+  if (left === 0) return ids
+  for await (const { sliceId, status, sha256 } of ledger.slices(series))
+    if (sha256 === null && status in answered) ids.push(sliceId)
+  return ids
 }
 
 /** Has the next `reconcile` list the answers whatever was noted. */

@@ -1,5 +1,6 @@
 import type { Ledger, SliceRecord } from '../ledger/ledger.ts'
-import { type ArchiveListing, markReconciled, reconcile } from '../ledger/reconcile.ts'
+import { forgetExported } from '../ledger/manifest-export.ts'
+import { type ArchiveListing, markReconciled, type Reconciled, reconcile } from '../ledger/reconcile.ts'
 import { isEverybarError } from '../model/errors.ts'
 import { levelAskedAgain, newerRecord } from './asked-again.ts'
 import { knownEdge } from './edges.ts'
@@ -17,7 +18,7 @@ export async function adoptArchive(house: House, job: SeriesJob): Promise<void> 
   await levelAskedAgain(house, job)
   const found = await reconcile(house.ledger, job.ref, listingOf(house, job))
   const { forgotten, unrecorded } = found
-  const answeredAgain = isFirstLook(house, job) ? found.answeredAgain : []
+  const answeredAgain = await olderThanKnown(house, job, found)
   if (forgotten + unrecorded.length + answeredAgain.length === 0) return
   const anchorMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
   const records = await newerOf(house, job, answeredAgain, anchorMs)
@@ -26,6 +27,7 @@ export async function adoptArchive(house: House, job: SeriesJob): Promise<void> 
     if (record) records.push(record)
   }
   if (records.length > 0) await house.ledger.record(job.ref, records)
+  await noteKept(house, job)
   if (forgotten + unrecorded.length + records.length === 0) return
   house.onEvent({ event: 'archive_adopted', series: job.id, adopted: records.length, forgotten })
 }
@@ -44,6 +46,33 @@ async function newerOf(
     if (newer) records.push(newer)
   }
   return records
+}
+
+const KEPT = 'kept-since'
+
+/** Recorded slices the archive may have newer answers of: where another keeper had the ledger meanwhile, all of them. */
+async function olderThanKnown(
+  house: House,
+  job: SeriesJob,
+  { answeredAgain }: Reconciled,
+): Promise<readonly string[]> {
+  const isFirst = isFirstLook(house, job)
+  if (!(await hadAnotherKeeper(house, job))) return isFirst ? answeredAgain : []
+  const ids: string[] = []
+  for await (const sliceId of house.ledger.answeredIds(job.ref)) ids.push(sliceId)
+  return ids
+}
+
+async function hadAnotherKeeper({ ledger, keeperSinceMs = 0 }: House, { ref }: SeriesJob): Promise<boolean> {
+  if (keeperSinceMs === 0) return false
+  return (await ledger.getFact(ref, KEPT))?.sinceMs !== keeperSinceMs
+}
+
+/** Notes that the records of a series are level with what the archive has, whoever had the ledger before. */
+async function noteKept(house: House, job: SeriesJob): Promise<void> {
+  if (!(await hadAnotherKeeper(house, job))) return
+  await forgetExported(house.ledger, job.ref)
+  await house.ledger.putFact(job.ref, KEPT, { sinceMs: house.keeperSinceMs })
 }
 
 const looked = new WeakMap<Ledger, Set<string>>()

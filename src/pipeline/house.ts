@@ -21,6 +21,8 @@ export interface House {
   readonly fetcher: Fetcher
   readonly archive: Archive
   readonly ledger: Ledger
+  /** Since when this keeper has the ledger, where another had it before; 0, or absent, for always. */
+  readonly keeperSinceMs?: EpochMs
   /** At least one. The first is the one reports count bars by. */
   readonly stores: readonly Store[]
   readonly clock: Clock

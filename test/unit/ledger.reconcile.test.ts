@@ -79,6 +79,15 @@ describe('reconcile', () => {
     expect(await reconcile(ledger, btc, listing())).toMatchObject({ forgotten: 0, unrecorded: [] })
   })
 
+  test('records that do not say which answer they speak of are read from the archive again, or forgotten', async () => {
+    await put(0)
+    await record(0, { sha256: null })
+    await record(1, { sha256: null, status: 'empty' })
+    await record(2, failed)
+    expect(await reconcile(ledger, btc, listing())).toMatchObject({ forgotten: 1, unrecorded: [idOf(0)] })
+    expect(await known()).toEqual([idOf(0), idOf(2)])
+  })
+
   test('an archive nobody touched since is not listed again', async () => {
     await put(0)
     await record(0)
