@@ -38,7 +38,8 @@ export interface EndpointSpec {
   readonly quietBars: 'emitted' | 'omitted'
   /**
    * How long after its width is over a bar may still change, by the venue's clock. Negative where trading ends before the
-   * width does: a day's bar of a market that closes at 15:30.
+   * width does: a day's bar of a market that closes at 15:30; as much later then as the market's calendar has a session
+   * end later on a day.
    */
   readonly settleMs: number
   /** The bucket requests are charged to, and its limits until the venue has told its own. */
