@@ -20,7 +20,9 @@ export async function gapsOf(
   const first = told ? withinReach(job, toldFact('first-bar', told)) : await observedFirst(house, job, range)
   const ended = await knownEdge(house, job, 'last-bar')
   const end = ended && toldFact('last-bar', ended)
-  const last = end && { ...end, toldAtMs: ended.askedAtMs }
+  // Who has left a list that is taken again and again is gone until it stands there once more.
+  const toldAtMs = ended?.evidence === undefined ? (ended?.askedAtMs ?? 0) : Number.POSITIVE_INFINITY
+  const last = end && { ...end, toldAtMs }
   const notes: SliceNote[] = []
   for await (const record of house.ledger.notable(job.ref, range)) notes.push(record)
   const facts: CoverageFacts = {
