@@ -91,7 +91,9 @@ async function rebuildEach(
 ): Promise<{ readonly months: number; readonly errors: readonly EverybarError[] }> {
   let count = 0
   for (const store of stores) {
-    const months = await rebuildStore(house, job, store, { signal })
+    // Files of the lake are moved out of the way instead, and need not be readable.
+    const strays = store !== house.lake
+    const months = await rebuildStore(house, job, store, { strays, signal })
     count += months.length
     if (store !== house.lake) continue
     const made = new Set(months.map(({ startMs }) => startMs))

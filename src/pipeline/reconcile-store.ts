@@ -32,7 +32,7 @@ export interface ReconcileOptions {
 /**
  * Compares a store with the archive month by month, and mends what differs. The archive is read once, the store once;
  * two months are held at a time. What is mended counts as stored in the ledger; what the store had too much is gone,
- * also in months the archive knows nothing of.
+ * also in months the archive knows nothing of; not what it once had and has lost.
  */
 export async function* reconcileStore(
   house: House,
@@ -41,11 +41,11 @@ export async function* reconcileStore(
   options: ReconcileOptions,
 ): AsyncGenerator<ReconciledMonth> {
   const refusals = new Refusals(house, job, store)
-  for await (const { month, bars, facets } of monthsOfBoth(house, job, store, options)) {
+  for await (const { month, bars, facets, isLast } of monthsOfBoth(house, job, store, options)) {
     const stored = await digestStored(store, job, month)
     const archived = new BarDigest().add(bars)
     const same = archived.rows === stored.rows && archived.hex() === stored.hex()
-    const mends = !same && options.repair
+    const mends = !same && options.repair && !isLast
     const result: Partial<CommitResult> = mends
       ? await store.replace(job.series, month, bars, options.signal)
       : {}
@@ -65,9 +65,17 @@ export async function* reconcileStore(
   }
 }
 
+export interface RebuildOptions {
+  /** The months it touches; all without one. */
+  readonly range?: TimeRange
+  /** Also empties months the archive has nothing of, which the store has to be asked for. */
+  readonly strays?: boolean
+  readonly signal?: AbortSignal
+}
+
 /**
  * Makes a store hold exactly what the archive holds, month by month, without reading what it holds now: damage there is
- * no obstacle. With a range, the months it touches. No request. Slices of bars it refuses are left to `replay`.
+ * no obstacle. No request. Slices of bars it refuses are left to `replay`.
  *
  * @returns months written.
  */
@@ -75,11 +83,15 @@ export async function rebuildStore(
   house: ArchiveHouse,
   job: SeriesJob,
   store: Store,
-  options: { readonly range?: TimeRange; readonly signal?: AbortSignal } = {},
+  options: RebuildOptions = {},
 ): Promise<readonly TimeRange[]> {
   const months: TimeRange[] = []
   const refusals = new Refusals(house, job, store)
-  for await (const { month, bars, facets } of archivedMonths(house, job, options)) {
+  const found: AsyncIterable<StrayMonth> = options.strays
+    ? monthsOfBoth(house, job, store, options)
+    : archivedMonths(house, job, options)
+  for await (const { month, bars, facets, isLast } of found) {
+    if (isLast) continue
     const { files, setAside } = await store.replace(job.series, month, bars, options.signal)
     await refusals.note(setAside)
     await house.ledger.recordStored(job.ref, store.name, refusals.without(facets), files)
@@ -97,37 +109,51 @@ export interface ArchivedMonth {
 
 type ArchiveHouse = Pick<House, 'archive' | 'ledger' | 'onEvent'>
 
+/** A month with bars in the store only. */
+interface StrayMonth extends ArchivedMonth {
+  /** The answers its bars came from are lost, or nobody knows: they stay where they are, since nothing else has them. */
+  readonly isLast?: boolean
+}
+
 /** The months of the archive, and before and after them those only the store has bars in, ascending. */
 async function* monthsOfBoth(
   house: ArchiveHouse,
   job: SeriesJob,
   store: Store,
   options: { readonly signal?: AbortSignal },
-): AsyncGenerator<ArchivedMonth> {
+): AsyncGenerator<StrayMonth> {
   const extent = await store.extent(job.series)
   const stored = extent && timeRange(extent.firstMs, extent.lastMs + 1)
   let doneMs = 0
+  const upTo = (endMs: EpochMs) =>
+    stored && doneMs < endMs ? overlap(stored, { startMs: doneMs, endMs }) : undefined
   for await (const archived of archivedMonths(house, job, options)) {
-    if (stored && doneMs < archived.month.startMs)
-      yield* strayMonths(store, job, overlap(stored, { startMs: doneMs, endMs: archived.month.startMs }))
+    yield* strayMonths(house, job, store, upTo(archived.month.startMs))
     yield archived
     doneMs = archived.month.endMs
   }
-  if (stored && doneMs < stored.endMs)
-    yield* strayMonths(store, job, overlap(stored, { startMs: doneMs, endMs: stored.endMs }))
+  const hasNone = doneMs === 0
+  for await (const stray of strayMonths(house, job, store, upTo(Number.MAX_SAFE_INTEGER)))
+    yield hasNone ? { ...stray, isLast: true } : stray
 }
 
-/** Months with bars the archive has nothing of: read once to find them, since most of a long range may have none. */
+/** Their bars are read once to find them, since most months of a long range may have none. */
 async function* strayMonths(
+  { ledger }: ArchiveHouse,
+  { series, ref }: SeriesJob,
   store: Store,
-  { series }: SeriesJob,
   range: TimeRange | undefined,
-): AsyncGenerator<ArchivedMonth> {
+): AsyncGenerator<StrayMonth> {
   if (!range) return
   const starts = new Set<EpochMs>()
   for await (const { openTimeMs } of store.scan(series, range))
     for (const atMs of openTimeMs) starts.add(monthOf(atMs).startMs)
-  for (const startMs of starts) yield { month: monthOf(startMs), bars: emptyBatch, facets: [] }
+  for (const startMs of starts) {
+    const month = monthOf(startMs)
+    let isLast = false
+    for await (const { sha256 } of ledger.slices(ref, month)) isLast ||= sha256 !== null
+    yield { month, bars: emptyBatch, facets: [], isLast }
+  }
 }
 
 /** The bars of the archive by calendar month, ascending, also months between two that have none. Holds two months. */

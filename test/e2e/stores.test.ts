@@ -1,3 +1,5 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/simulator.ts'
 import { inFolder, runHere } from '../run-cli.ts'
@@ -120,17 +122,35 @@ describe('a run with a lake and a PostgreSQL server', () => {
     })
   })
 
-  test('reconcile sees bars in months the archive has none in, before and after its own', async () => {
+  test('bars in months the archive has none in are seen by reconcile, and taken out by it and by rebuild', async () => {
     await inFolder(async (root) => {
       const url = await server.freshDatabase()
       const sql = sqlOn(url)
       await run(root, url, 'sync', BTC, ...range)
-      for (const time of ['2010-01-01T00:00Z', '2029-05-01T00:00Z'])
-        await sql(`INSERT INTO bars (venue, market, symbol, timeframe, price, open_time, open, high, low, close, volume)
-          SELECT venue, market, symbol, timeframe, price, TIMESTAMPTZ '${time}', open, high, low, close, volume FROM bars LIMIT 1`)
+      const addStrays = async () => {
+        for (const time of ['2010-01-01T00:00Z', '2029-05-01T00:00Z'])
+          await sql(`INSERT INTO bars (venue, market, symbol, timeframe, price, open_time, open, high, low, close, volume)
+              SELECT venue, market, symbol, timeframe, price, TIMESTAMPTZ '${time}', open, high, low, close, volume FROM bars LIMIT 1`)
+      }
+      await addStrays()
       const look = await run(root, url, 'reconcile', '--store', 'postgres', '--dry-run', '--json')
       expect([look.code, look.json().data.different]).toEqual([4, 2])
       expect((await run(root, url, 'reconcile', '--store', 'postgres')).code).toBe(0)
+      expect(await sql('SELECT count(*)::int AS n FROM bars')).toEqual([{ n: 6_000 }])
+      await addStrays()
+      expect((await run(root, url, 'rebuild', '--store', 'postgres')).code).toBe(0)
+      expect(await sql('SELECT count(*)::int AS n FROM bars')).toEqual([{ n: 6_000 }])
+    })
+  })
+
+  test('bars whose answers are lost are told by reconcile, and taken out by nobody', async () => {
+    await inFolder(async (root) => {
+      const url = await server.freshDatabase()
+      const sql = sqlOn(url)
+      await run(root, url, 'sync', BTC, ...range)
+      rmSync(join(root, 'binance/klines/raw/BTCUSDT/1m/responses'), { recursive: true })
+      expect((await run(root, url, 'reconcile', '--store', 'postgres')).code).toBe(4)
+      await run(root, url, 'rebuild', '--store', 'postgres')
       expect(await sql('SELECT count(*)::int AS n FROM bars')).toEqual([{ n: 6_000 }])
     })
   })
