@@ -23,7 +23,7 @@ export interface ProvedRoot {
 }
 
 /** Files that come and go by themselves or tell of requests only, and the seal, which only vouches for another. */
-const passing = /^\.everybar\/(?:lock\.|spent\.|.*-(?:wal|shm)$|.*\.seal$)/
+const passing = /^\.everybar\/(?:lock\.|spent\.|keeper\.|.*-(?:wal|shm)$|.*\.seal$)/
 
 export async function provedRoot(): Promise<ProvedRoot> {
   const venue = await startSimulator({
