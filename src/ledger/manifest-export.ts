@@ -15,7 +15,7 @@ import { noCounts } from './status.ts'
 const FACT = 'manifest-export'
 
 /** Characters gathered before they are hashed or written. */
-const PIECE = 1 << 20
+const PIECE = 64 * 1024
 
 export interface ExportOptions {
   readonly ledger: Ledger
