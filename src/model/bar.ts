@@ -95,6 +95,10 @@ export function sliceBatch(batch: BarBatch, from: number, to: number): BarBatch 
   return mapColumns(batch, end - start, (column) => column.subarray(start, end))
 }
 
+/** From the first open time to just after the last; `undefined` for no bars. */
+export const spanOf = ({ length, openTimeMs }: BarBatch): TimeRange | undefined =>
+  length === 0 ? undefined : { startMs: openTimeMs[0]!, endMs: openTimeMs[length - 1]! + 1 }
+
 /** Bars that open in `range`. Shares memory with `batch`. */
 export const batchWithin = (batch: BarBatch, range: TimeRange): BarBatch =>
   sliceBatch(batch, lowerBound(batch.openTimeMs, range.startMs), lowerBound(batch.openTimeMs, range.endMs))

@@ -1,9 +1,8 @@
 import { isEverybarError } from '../model/errors.ts'
 import { type Series, seriesId } from '../model/series.ts'
-import { timeRange } from '../model/time.ts'
 import type { Compacted, Fold, Lake } from '../store/lake.ts'
+import { remakeAltered } from './altered-months.ts'
 import { type House, jobOf } from './house.ts'
-import { rebuildStore } from './reconcile-store.ts'
 
 type CompactHouse = Pick<House, 'sources' | 'archive' | 'ledger' | 'turns' | 'onEvent'>
 
@@ -51,11 +50,7 @@ async function foldOnto(
     return await fold()
   } catch (error) {
     if (!isEverybarError(error, 'store.altered')) throw error
-    const { length, openTimeMs } = await lake.pendingBars(series)
-    const range = timeRange(openTimeMs[0]!, openTimeMs[length - 1]! + 1)
-    const fields = { series: seriesId(series), store: lake.name, message: error.message }
-    house.onEvent({ event: 'month_altered', level: 'warn', ...fields })
-    await rebuildStore(house, jobOf(house, series), lake, { range })
+    await remakeAltered(house, jobOf(house, series), lake, await lake.pendingBars(series), error)
     onMadeAgain()
     return fold()
   }

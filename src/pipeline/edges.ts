@@ -86,21 +86,21 @@ export async function trustedFirst(
   house: Pick<House, 'ledger'>,
   job: SeriesJob,
 ): Promise<EpochMs | undefined> {
-  const edge = await uncontradictedFirst(house, job)
-  if (!edge || (await isElsewhere(job, edge))) return undefined
-  return edge.openTimeMs ?? undefined
+  const edge = await knownEdge(house, job, 'first-bar')
+  if (edge?.openTimeMs == null || (await isElsewhere(job, edge))) return undefined
+  return (await isContradicted(house, job, edge)) ? undefined : edge.openTimeMs
 }
 
-/** The first bar the ledger knows, unless an answer holds an earlier one. */
-export async function uncontradictedFirst(
-  house: Pick<House, 'ledger'>,
-  job: SeriesJob,
-): Promise<Edge | undefined> {
-  const edge = await knownEdge(house, job, 'first-bar')
-  if (edge?.openTimeMs == null) return edge
-  const before = house.ledger.slices(job.ref, { startMs: 0, endMs: edge.openTimeMs })
-  for await (const { firstMs } of before) if (firstMs !== null && firstMs < edge.openTimeMs) return undefined
-  return edge
+/** Whether an answer holds a bar before the one that was told to be the first. */
+export async function isContradicted(
+  { ledger }: Pick<House, 'ledger'>,
+  { ref }: SeriesJob,
+  { openTimeMs }: Edge,
+): Promise<boolean> {
+  if (openTimeMs === null) return false
+  for await (const { firstMs } of ledger.slices(ref, { startMs: 0, endMs: openTimeMs }))
+    if (firstMs !== null && firstMs < openTimeMs) return true
+  return false
 }
 
 async function isElsewhere({ source, series }: SeriesJob, { url }: Edge): Promise<boolean> {

@@ -1,6 +1,6 @@
 import { type CoverageFacts, classifyGaps, type GapRun, type SliceNote } from '../coverage/classify.ts'
 import { type EpochMs, iso, type TimeRange } from '../model/time.ts'
-import { describeEdge, type Edge, type EdgeName, knownEdge, uncontradictedFirst } from './edges.ts'
+import { describeEdge, type Edge, type EdgeName, isContradicted, knownEdge } from './edges.ts'
 import { gridOf, type House, type SeriesJob } from './house.ts'
 import { withOutages } from './outages.ts'
 
@@ -16,7 +16,8 @@ export async function gapsOf(
   range: TimeRange,
   dueEndMs?: EpochMs,
 ): Promise<GapRun[]> {
-  const told = await uncontradictedFirst(house, job)
+  const known = await knownEdge(house, job, 'first-bar')
+  const told = known && !(await isContradicted(house, job, known)) ? known : undefined
   const first = told ? withinReach(job, toldFact('first-bar', told)) : await observedFirst(house, job, range)
   const ended = await knownEdge(house, job, 'last-bar')
   const end = ended && toldFact('last-bar', ended)
@@ -26,7 +27,7 @@ export async function gapsOf(
   const notes: SliceNote[] = []
   for await (const record of house.ledger.notable(job.ref, range)) notes.push(record)
   const facts: CoverageFacts = {
-    grid: gridOf(job, (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined),
+    grid: gridOf(job, known?.openTimeMs ?? undefined),
     range,
     answered: await house.ledger.covered(job.ref, range),
     notes,

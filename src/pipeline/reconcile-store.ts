@@ -1,5 +1,6 @@
 import type { StoreFacet } from '../ledger/ledger.ts'
 import { type BarBatch, batchWithin, concatBatches, emptyBatch } from '../model/bar.ts'
+import type { EverybarError } from '../model/errors.ts'
 import { type EpochMs, monthOf, overlap, type TimeRange, timeRange } from '../model/time.ts'
 import { BarDigest } from '../store/digest.ts'
 import type { CommitResult, Store } from '../store/store.ts'
@@ -60,7 +61,7 @@ export async function* reconcileStore(
       archivedDigest: archived.hex(),
       storedDigest: stored.hex(),
       same,
-      repaired: mends && result.setAside === undefined,
+      repaired: mends && (result.setAside ?? []).length === 0,
     }
   }
 }
@@ -70,6 +71,8 @@ export interface RebuildOptions {
   readonly range?: TimeRange
   /** Also empties months the archive has nothing of, which the store has to be asked for. */
   readonly strays?: boolean
+  /** Thrown where an answer cannot be read, before its month is written; such answers are passed over without it. */
+  readonly unreadable?: EverybarError
   readonly signal?: AbortSignal
 }
 
@@ -160,7 +163,7 @@ async function* strayMonths(
 export async function* archivedMonths(
   house: ArchiveHouse,
   job: SeriesJob,
-  options: { readonly range?: TimeRange; readonly signal?: AbortSignal } = {},
+  options: Pick<RebuildOptions, 'range' | 'unreadable' | 'signal'> = {},
 ): AsyncGenerator<ArchivedMonth> {
   const anchorMs = (await knownEdge(house, job, 'first-bar'))?.openTimeMs ?? undefined
   const range = options.range && wholeMonths(options.range)
@@ -180,6 +183,7 @@ export async function* archivedMonths(
     options.signal?.throwIfAborted()
     if (record.sha256 === null) continue
     const acquired = await readBack(house, job, record, anchorMs)
+    if (!acquired && options.unreadable) throw options.unreadable
     if (!acquired) continue
     month ??= monthOf(record.range.startMs)
     while (month.endMs <= record.range.startMs) {

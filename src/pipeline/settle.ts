@@ -3,8 +3,8 @@ import { type BarBatch, batchWithin, concatBatches } from '../model/bar.ts'
 import { EverybarError, isEverybarError, messageOf } from '../model/errors.ts'
 import { type EpochMs, monthOf, type TimeRange, timeRange } from '../model/time.ts'
 import type { CommitResult, Store } from '../store/store.ts'
+import { remakeAltered } from './altered-months.ts'
 import type { House, SeriesJob } from './house.ts'
-import { rebuildStore } from './reconcile-store.ts'
 import { Refusals } from './set-aside.ts'
 import type { Acquired } from './slice-answers.ts'
 
@@ -161,16 +161,13 @@ export class Settler {
     }
   }
 
-  /** A month that somebody altered is made again from the archive first: merged, what is wrong with it would pass for ours. */
   async #commitTo(store: Store, batch: BarBatch): Promise<CommitResult> {
-    const { series, id } = this.#job
+    const { series } = this.#job
     try {
       return await store.commit(series, batch)
     } catch (error) {
       if (!isEverybarError(error, 'store.altered')) throw error
-      const fields = { series: id, store: store.name, message: error.message }
-      this.#house.onEvent({ event: 'month_altered', level: 'warn', ...fields })
-      await rebuildStore(this.#house, this.#job, store, { range: spanOf(batch) })
+      await remakeAltered(this.#house, this.#job, store, batch, error)
       return store.commit(series, batch)
     }
   }
@@ -184,10 +181,6 @@ export class Settler {
 
 const crossesMonth = ({ length, openTimeMs }: BarBatch): boolean =>
   length > 0 && monthOf(openTimeMs[0]!).endMs <= openTimeMs[length - 1]!
-
-/** From the first bar to just after the last; at least one. */
-const spanOf = ({ length, openTimeMs }: BarBatch): TimeRange =>
-  timeRange(openTimeMs[0]!, openTimeMs[length - 1]! + 1)
 
 const barsBefore = (bars: BarBatch, cutMs: EpochMs): BarBatch =>
   Number.isFinite(cutMs) ? batchWithin(bars, timeRange(0, cutMs)) : bars

@@ -2,11 +2,11 @@ import type { GapRun } from '../coverage/classify.ts'
 import { type BarGrid, expectedBars } from '../coverage/expected.ts'
 import { GapScan } from '../coverage/gap-scan.ts'
 import type { StoredFile } from '../ledger/ledger.ts'
-import { type BarBatch, batchWithin } from '../model/bar.ts'
+import { type BarBatch, batchWithin, spanOf } from '../model/bar.ts'
 import { isEverybarError } from '../model/errors.ts'
 import { lakePath } from '../model/lake.ts'
 import { type RangeSet, subtract, toRangeSet, union } from '../model/range-set.ts'
-import { contains, iso, overlap, type TimeRange, timeRange } from '../model/time.ts'
+import { contains, iso, overlap, type TimeRange } from '../model/time.ts'
 import { anchorOf } from '../model/timeframe.ts'
 import type { Lake } from '../store/lake.ts'
 import { countedBars, type OnFault, repairHint } from './fault.ts'
@@ -76,11 +76,12 @@ export async function checkFiles(
     if (unlisted) interrupted.push(file)
     else await doubt('store.file-unknown', file, 'the ledger knows nothing of this file')
   }
+  const waiting = spanOf(batchWithin(pending, range))
   return {
     good,
     interrupted,
     doubtful: toRangeSet(doubtful),
-    compare: toRangeSet([...compare, ...spanOf(batchWithin(pending, range))]),
+    compare: toRangeSet([...compare, ...(waiting ? [waiting] : [])]),
     pending: pending.openTimeMs,
     files,
     unlisted,
@@ -101,26 +102,22 @@ async function isFolding(lake: Lake, job: SeriesJob, month: TimeRange): Promise<
 async function tellStrays(
   ledger: House['ledger'],
   job: SeriesJob,
-  { length, openTimeMs }: BarBatch,
+  pending: BarBatch,
   onFault: OnFault,
 ): Promise<void> {
-  if (length === 0) return
-  const span = timeRange(openTimeMs[0]!, openTimeMs[length - 1]! + 1)
+  const span = spanOf(pending)
+  if (!span) return
   const answered: TimeRange[] = []
   for await (const { range, sha256 } of ledger.slices(job.ref, span))
     if (sha256 !== null) answered.push(range)
   for (const range of subtract([span], toRangeSet(answered))) {
-    const strays = openTimeMs.filter((ms) => contains(range, ms))
+    const strays = pending.openTimeMs.filter((ms) => contains(range, ms))
     if (strays.length === 0) continue
     const detail = `${countedBars(strays.length)} from ${iso(strays[0]!)} on: in delta files, and in no answer`
     const openTime = { openTimeMs: strays[0]! }
     onFault({ kind: 'store.bar-unknown', path: 'lake/.delta', range, ...openTime, detail, hint: repairHint })
   }
 }
-
-/** From the first open time to just after the last; nothing for no bars. */
-const spanOf = ({ length, openTimeMs }: BarBatch): TimeRange[] =>
-  length === 0 ? [] : [{ startMs: openTimeMs[0]!, endMs: openTimeMs[length - 1]! + 1 }]
 
 const differenceOf = ({ bytes }: StoredFile, now: number): string =>
   now === bytes ? 'its bytes are not those that were written' : `it has ${now} bytes, ${bytes} were written`

@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -74,5 +74,24 @@ describe('a month that somebody altered, before bars are merged with it', () => 
     await compact({ root: place.root })
     expect(await proof(true)).toEqual({ complete: true, kinds: [] })
     expect(lakeHashes(place.root)).toEqual(undisturbed)
+  })
+
+  test('stays as it is where an answer of the month cannot be read: it may be the last to have its bars', async () => {
+    place.venue.setNow(at('2024-03-02T13:50:30Z'))
+    const path = await alterMonth(place.root, parseSeries(BTC), at('2024-03-01T23:00Z'))
+    // Of the slice before the open one, which is not asked for again.
+    const key = `BTCUSDT:1m:${at('2024-03-01T08:00Z')}-`
+    const answers = place.files().filter((one) => /BTCUSDT\/1m\/responses\/[0-9a-f]+\.json$/.test(one))
+    const answer = answers.find((one) => readFileSync(join(place.root, one), 'utf8').includes(key))!
+    const bytes = readFileSync(join(place.root, answer))
+    bytes[bytes.length >> 1]! ^= 1
+    writeFileSync(join(place.root, answer), bytes)
+    const before = readFileSync(join(place.root, path))
+    const report = await place.sync({ series: BTC, from: '2024-03-01T22:00Z' })
+    expect(report.series[0]!.problems.map(({ code }) => code)).toContain('store.altered')
+    expect(readFileSync(join(place.root, path))).toEqual(before)
+    expect((await place.repair()).proof.faultCount).toBe(0)
+    expect((await place.sync({ series: BTC, from: '2024-03-01T22:00Z' })).complete).toBe(true)
+    expect(await proof(true)).toEqual({ complete: true, kinds: [] })
   })
 })

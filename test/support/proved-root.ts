@@ -22,7 +22,7 @@ export interface ProvedRoot {
   readonly close: () => Promise<void>
 }
 
-/** Files that come and go by themselves or tell of requests only, and the seal, which only vouches for another. */
+/** Files that come and go by themselves, tell of requests only or of whose the ledger is, and the seal, which only vouches for it. */
 const passing = /^\.everybar\/(?:lock\.|spent\.|keeper\.|.*-(?:wal|shm)$|.*\.seal$)/
 
 export async function provedRoot(): Promise<ProvedRoot> {
