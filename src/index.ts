@@ -34,6 +34,9 @@ import type { DataServer, DataServerOptions } from './web/data-server.ts'
  * - `limit` alone: so many of the latest, asked for newest first and given in ascending order;
  * - both: so many from the start of the range.
  *
+ * Calls of one process with the same settings are one client to the venue: they share its limits and its bans, and
+ * `throttledMs` is what all of them waited meanwhile.
+ *
  * No bars are no error: `data` is empty, and `findings` names every run that is `missing`. Rows that cannot be used are in
  * `findings` too, never in `data`.
  *
